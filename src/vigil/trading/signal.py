@@ -126,6 +126,16 @@ class Strategy(Protocol):
         ...
 
     @property
+    def trade_size_usd(self) -> Decimal | None:
+        """Notional of one entry in USD, to be checked against the minimum; None when it varies."""
+        ...
+
+    @property
+    def is_flattened_on_stop(self) -> bool:
+        """Whether stopping it closes its position; else the position stays, protected."""
+        ...
+
+    @property
     def warm_start(self) -> WarmStart | None:
         """History wanted before the first quote; None when no chart resolution fits."""
         ...

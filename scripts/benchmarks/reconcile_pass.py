@@ -1,0 +1,142 @@
+"""One reconcile pass over a long ledger, and the longest it held the event loop.
+
+The ledger is a real file, filled by the product's own statements; the exchange is a value that
+agrees with it, so that a pass reads and compares everything and mends nothing. The baseline reads
+the same rows with bare `fetchall` in the loop. "Held" is the longest stretch in which a task that
+wants to run every millisecond could not, less that millisecond.
+"""
+
+import asyncio
+import sqlite3
+import statistics
+import time
+from pathlib import Path
+
+from benchmarks.figures import Figure, compare
+from benchmarks.ledger_rows import (
+    AgreeingExchange,
+    agreeing_exchange,
+    bare_reads,
+    fill_ledger,
+)
+from benchmarks.processors import QUIET, pinned_to
+from benchmarks.settings import Settings
+from vigil.clock import SystemClock
+from vigil.desk.books import Books
+from vigil.desk.desk import Desk
+from vigil.ledger.ledger import Ledger
+from vigil.logs import configure_logging
+from vigil.reconcile.reconciler import Reconciler
+
+# (rows, open ones among them): a young ledger, a busy one, a year's history, and the worst case.
+CASES = ((10, 10), (1_000, 1_000), (100_000, 1_000), (100_000, 100_000))
+QUICK_CASES = ((10, 10), (1_000, 100))
+
+PASS_HOLD = 2.0  # times the bare reads
+LOOP_HELD_MS_HOLD = 20.0
+_BEAT_S = 0.001
+
+
+def measure(settings: Settings) -> list[Figure]:
+    """Every case, its passes interleaved with its bare reads."""
+    figures: list[Figure] = []
+    with (
+        (settings.directory / "reconcile.log").open("w", encoding="utf-8") as log,
+        pinned_to(QUIET),
+    ):
+        configure_logging(level="info", log_format="auto", stream=log)
+        for rows, open_rows in QUICK_CASES if settings.is_quick else CASES:
+            path = settings.directory / f"ledger-{rows}-{open_rows}.db"
+            figures += asyncio.run(_measure_case(path, rows, open_rows, settings.rounds))
+    return figures
+
+
+async def _measure_case(path: Path, rows: int, open_rows: int, rounds: int) -> list[Figure]:
+    clock = SystemClock()
+    await fill_ledger(path, rows=rows, open_rows=open_rows, clock=clock)
+    ledger = await Ledger.open(path, environment="paper", account="bench", clock=clock)
+    bare = sqlite3.connect(path)
+    try:
+        exchange = await agreeing_exchange(ledger, clock)
+        reconciler = _reconciler(ledger, exchange, clock)
+        await _pass_once(reconciler)  # the first one searches the history of every open trade
+        bare_ms, pass_ms, held_ms = [], [], []
+        for _ in range(rounds):
+            bare_ms.append(_bare_ms(bare))
+            took_ms, longest_ms = await _pass_once(reconciler)
+            pass_ms.append(took_ms)
+            held_ms.append(longest_ms)
+    finally:
+        bare.close()
+        await ledger.close()
+    name = f"reconcile.{rows}_rows_{open_rows}_open"
+    # The goals are for long ledgers; a short pass is all fixed cost.
+    is_long = rows >= 100_000
+    return [
+        compare(
+            name,
+            pass_ms,
+            bare_ms,
+            unit="ms",
+            hold=PASS_HOLD if is_long else None,
+            note="the same rows by bare fetchall",
+        ),
+        Figure(
+            name=f"{name}.loop_held",
+            value=statistics.median(held_ms),
+            unit="ms",
+            hold=LOOP_HELD_MS_HOLD,
+            note="longest stretch of each pass",
+        ),
+    ]
+
+
+def _reconciler(ledger: Ledger, exchange: AgreeingExchange, clock: SystemClock) -> Reconciler:
+    books = Books(ledger)
+    return Reconciler(
+        ledger=ledger,
+        books=books,
+        desk=Desk(ledger=ledger, books=books, client=exchange, clock=clock),
+        exchange=exchange,
+        witness=exchange,
+        clock=clock,
+        interval_s=60.0,
+        on_pass=lambda _: None,
+        instrument_names=tuple,
+    )
+
+
+async def _pass_once(reconciler: Reconciler) -> tuple[float, float]:
+    """How long a pass took and held the loop, ms."""
+    meter = asyncio.create_task(_longest_gap_s())
+    await asyncio.sleep(0)
+    started = time.perf_counter()
+    run = await reconciler.run_once("bench")
+    took_ms = (time.perf_counter() - started) * 1000
+    meter.cancel()
+    longest_s = await meter
+    if run.outcome != "ok" or run.drifts:
+        raise RuntimeError(
+            f"the pass was to find nothing, and did: {run.outcome} {run.reason} {run.drifts[:3]}"
+        )
+    return took_ms, longest_s * 1000
+
+
+async def _longest_gap_s() -> float:
+    longest_s = 0.0
+    before = time.perf_counter()
+    try:
+        while True:
+            await asyncio.sleep(_BEAT_S)
+            now = time.perf_counter()
+            longest_s = max(longest_s, now - before - _BEAT_S)
+            before = now
+    except asyncio.CancelledError:
+        # A stretch that lasts until the end of the pass counts as well.
+        return max(longest_s, time.perf_counter() - before - _BEAT_S)
+
+
+def _bare_ms(connection: sqlite3.Connection) -> float:
+    started = time.perf_counter()
+    bare_reads(connection)
+    return (time.perf_counter() - started) * 1000

@@ -1,0 +1,414 @@
+"""The composition root: builds every object once, starts in order, stops in reverse.
+
+Start: lease → operator's file → ledger → session → first good reconcile → strategies → ready.
+Stop: HTTP → reconciler → strategies → checkpoint → session → ledger.
+"""
+
+import asyncio
+import os
+import random
+import signal
+import sys
+from collections.abc import Mapping
+from importlib.metadata import version as installed_version
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from vigil.clock import Clock, SystemClock
+from vigil.config import Settings, load_settings
+from vigil.deribit.client import DeribitClient
+from vigil.deribit.link import DeribitLink
+from vigil.deribit.rest import RestWitness
+from vigil.desk.books import Books
+from vigil.desk.desk import Desk
+from vigil.errors import Misconfigured
+from vigil.fleet.account import AccountStream
+from vigil.fleet.authority import Authority
+from vigil.fleet.checkpoint import Checkpoint
+from vigil.fleet.desired import DesiredState
+from vigil.fleet.dispatch import Dispatch
+from vigil.fleet.executor import Tools
+from vigil.fleet.fleet import CHILD_PREFIX, Fleet
+from vigil.fleet.memory import checkpoint_of, memories_in
+from vigil.fleet.operations import Operations
+from vigil.fleet.state_file import StateFile
+from vigil.fleet.vitals import Vitals
+from vigil.ledger.ledger import Ledger
+from vigil.logs import configure_logging
+from vigil.reconcile.reconciler import Reconciler
+from vigil.strategies.catalog import load_catalog
+from vigil.supervision.lease import Lease, acquire_lease
+from vigil.supervision.restarts import Backoff, ChildSpec
+from vigil.supervision.stall import StallGuard
+from vigil.supervision.supervisor import ChildEvent, ChildEventKind, Supervisor
+from vigil.supervision.watchdog import Watchdog
+from vigil.telemetry.children import log_child_event
+from vigil.web.security import load_or_create_token
+from vigil.web.server import ApiServer
+
+log = structlog.get_logger(__name__)
+
+SESSION = "session"
+LEDGER_NAME = "trades.db"
+CHECKPOINT_INTERVAL_S = 60.0
+
+# While the exchange cannot be reached the start goes on waiting, and systemd is told so.
+START_LOOK_S = 0.5
+START_EXTENSION_USEC = 30_000_000
+SESSION_BACKOFF = Backoff(base_s=0.5, cap_s=30.0, settled_s=10.0)
+EXIT_MISCONFIGURED = 2
+
+
+def main(config_file: Path | None) -> int:
+    """Run Vigil until it is told to stop; the process's exit status."""
+    environ = dict(os.environ)
+    try:
+        settings = load_settings(config_file, environ)
+        asyncio.run(_run(settings, environ))
+    except Misconfigured as error:
+        print(f"vigil: {error}", file=sys.stderr)  # noqa: T201 - logging may not be set up
+        return EXIT_MISCONFIGURED
+    return 0
+
+
+async def _run(settings: Settings, environ: Mapping[str, str]) -> None:
+    redactor = configure_logging(
+        level=settings.log_level, log_format=settings.log_format, stream=sys.stderr
+    )
+    _, secret = settings.require_key()
+    redactor.register(secret.get_secret_value())
+    version = installed_version("vigil")
+    log.info(
+        "vigil.starting",
+        version=version,
+        environment=settings.environment,
+        exchange=settings.deribit_ws_url,
+        state_dir=str(settings.state_dir),
+        pid=os.getpid(),
+    )
+    for warning in settings.warnings:
+        log.warning("settings.odd", detail=warning)
+    with acquire_lease(settings.state_dir, version=version) as lease:
+        app = await App.build(
+            settings, environ=environ, lease=lease, clock=SystemClock(), version=version
+        )
+        await app.run()
+
+
+class App:
+    """All parts, and the order in which they come and go."""
+
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        environ: Mapping[str, str],
+        lease: Lease,
+        clock: Clock,
+        version: str,
+        state_file: StateFile,
+        desired: DesiredState,
+        ledger: Ledger,
+        checkpoint: Checkpoint,
+    ) -> None:
+        self._settings = settings
+        self._lease = lease
+        self._clock = clock
+        self._version = version
+        self._state_file = state_file
+        self._desired = desired
+        self._ledger = ledger
+        self._checkpoint = checkpoint
+        self._stop = asyncio.Event()
+        self._refusal: str | None = None
+        client_id, client_secret = settings.require_key()
+
+        self._authority = Authority()
+        self._dispatch = Dispatch(self._authority)
+        self._watchdog = Watchdog(clock=clock, environ=environ)
+        self._supervisor = Supervisor(
+            clock=clock,
+            rng=random.Random(),  # noqa: S311 - the dice of backoff, not of secrets
+            on_event=self._on_child_event,
+        )
+        self._client = DeribitClient(clock)
+        self._link = DeribitLink(
+            self._client,
+            url=settings.deribit_ws_url,
+            client_id=client_id,
+            client_secret=client_secret,
+            clock=clock,
+            sink=self._dispatch.take,
+            on_unreadable=self._dispatch.take_unreadable,
+        )
+        self._witness = RestWitness(
+            settings.deribit_http_url, client_id, client_secret, clock=clock
+        )
+        books = Books(ledger)
+        desk = Desk(ledger=ledger, books=books, client=self._client, clock=clock)
+        self._account = AccountStream(
+            books, on_overflow=lambda: self._dispatch.request_pass("overflow")
+        )
+        self._fleet = Fleet(
+            supervisor=self._supervisor,
+            catalog=load_catalog(),
+            market=self._client,
+            tools=Tools(
+                ledger=ledger,
+                books=books,
+                desk=desk,
+                market=self._client,
+                authority=self._authority,
+                clock=clock,
+                request_pass=self._dispatch.request_pass,
+            ),
+            memories=memories_in(checkpoint.load()),
+        )
+        self._reconciler = Reconciler(
+            ledger=ledger,
+            books=books,
+            desk=desk,
+            exchange=self._client,
+            witness=self._witness,
+            clock=clock,
+            interval_s=settings.reconcile_interval_s,
+            on_pass=lambda run: self._dispatch.take_pass(run, is_live=self._client.is_live),
+            instrument_names=self._fleet.instrument_names,
+        )
+        self._dispatch.connect(
+            fleet=self._fleet, account=self._account, reconciler=self._reconciler
+        )
+        self._stall = StallGuard(
+            clock=clock,
+            dump_to=sys.stderr,
+            on_lag=lambda lag_s: log.warning("loop.lagged", lag_ms=round(lag_s * 1000)),
+        )
+        self._vitals = Vitals(
+            supervisor=self._supervisor,
+            authority=self._authority,
+            state_file=state_file,
+            ledger=ledger,
+            reconciler=self._reconciler,
+            stall=self._stall,
+            clock=clock,
+            reconcile_interval_s=settings.reconcile_interval_s,
+        )
+        self._api = ApiServer(
+            Operations(
+                fleet=self._fleet,
+                state_file=state_file,
+                ledger=ledger,
+                ledger_path=settings.state_dir / LEDGER_NAME,
+                reconciler=self._reconciler,
+                session=self._client,
+                clock=clock,
+                vitals=self._vitals,
+                environment=settings.environment,
+                version=version,
+            ),
+            host=settings.http_host,
+            port=settings.http_port,
+            token=load_or_create_token(settings.state_dir / "api-token", settings.api_token),
+            clock=clock,
+        )
+
+    @classmethod
+    async def build(
+        cls,
+        settings: Settings,
+        *,
+        environ: Mapping[str, str],
+        lease: Lease,
+        clock: Clock,
+        version: str,
+    ) -> "App":
+        """Open what is on disk and put everything together. Nothing is sent anywhere yet.
+
+        Raises: Misconfigured, naming the field or path and the fix.
+        """
+        state_dir = settings.state_dir
+        state_file = StateFile(state_dir / "backend-state.json", clock=clock)
+        desired = state_file.load()
+        _check_environment(desired, settings)
+        client_id, _ = settings.require_key()
+        ledger = await Ledger.open(
+            state_dir / LEDGER_NAME,
+            environment=settings.environment,
+            account=client_id,
+            clock=clock,
+        )
+        try:
+            return cls(
+                settings=settings,
+                environ=environ,
+                lease=lease,
+                clock=clock,
+                version=version,
+                state_file=state_file,
+                desired=desired,
+                ledger=ledger,
+                checkpoint=Checkpoint(state_dir / "checkpoint.json", clock=clock),
+            )
+        except BaseException:
+            await ledger.close()
+            raise
+
+    async def run(self) -> None:
+        """Start, serve until told to stop, stop in order.
+
+        Raises: Misconfigured, when the start cannot succeed without a person.
+        """
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._on_signal, number)
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._supervisor.run(), name="supervisor")
+                try:
+                    await self._start()
+                    await self._stop.wait()
+                finally:
+                    await self._shut_down()
+        except* Misconfigured as errors:
+            raise errors.exceptions[0] from None
+        finally:
+            await self._witness.close()
+            await self._ledger.close()
+            self._watchdog.close()
+            log.info("vigil.stopped")
+
+    async def _start(self) -> None:
+        await self._fleet.validate(self._desired)
+        await self._fleet.apply(self._desired)
+        add = self._supervisor.add_child
+        add(ChildSpec(name=SESSION, start=self._link.run, backoff=SESSION_BACKOFF))
+        add(ChildSpec(name="account stream", start=self._account.run))
+        add(ChildSpec(name="reconciler", start=self._reconciler.run))
+        add(ChildSpec(name="stall guard", start=self._stall.run))
+        add(ChildSpec(name="watchdog", start=lambda: self._watchdog.run(self._vitals.not_alive)))
+        await self._api.start()
+        log.info("api.listening", url=self._api.url)
+        await self._await_first_pass()
+        if self._stop.is_set():
+            return
+        await self._fleet.validate(self._desired)
+        await self._fleet.start()
+        add(ChildSpec(name="state file", start=self._watch_state_file))
+        add(ChildSpec(name="checkpoint", start=self._keep_checkpoint))
+        self._vitals.is_started = True
+        self._watchdog.ready()
+        self._watchdog.status(f"{len(self._fleet.members)} strategies")
+        log.info("vigil.ready", strategies=len(self._fleet.members))
+
+    async def _await_first_pass(self) -> None:
+        """Wait until ledger and exchange agree for the first time, for as long as it takes."""
+        first_pass = self._dispatch.first_pass
+        while not (first_pass.is_set() or self._stop.is_set()):
+            if self._refusal is not None:
+                raise Misconfigured(self._refusal)
+            self._watchdog.extend_timeout(START_EXTENSION_USEC)
+            try:
+                async with asyncio.timeout(START_LOOK_S):
+                    await first_pass.wait()
+            except TimeoutError:
+                continue
+
+    async def _shut_down(self) -> None:
+        """Stop in DESIGN's order, each step logged and bounded."""
+        self._vitals.is_started = False
+        self._watchdog.stopping()
+        self._authority.refuse("stop", "Vigil is stopping")
+        _step("refusing HTTP requests")
+        await self._api.stop()
+        _step("stopping the reconciler")
+        await self._remove("state file", "reconciler")
+        _step("stopping strategies, their stops stay at the exchange")
+        await self._remove(
+            *(
+                child.name
+                for child in self._supervisor.status()
+                if child.name.startswith(CHILD_PREFIX)
+            )
+        )
+        _step("saving the checkpoint")
+        await self._remove("checkpoint")
+        self._checkpoint.save(self._remembered())
+        _step("closing the Deribit session")
+        await self._remove(SESSION)
+        await self._supervisor.stop_all()
+
+    async def _remove(self, *names: str) -> None:
+        present = {child.name for child in self._supervisor.status()}
+        for name in names:
+            if name in present:
+                await self._supervisor.remove_child(name)
+
+    async def _watch_state_file(self) -> None:
+        await self._state_file.watch(
+            validate=self._fleet.validate,
+            on_accept=self._on_desired,
+            on_refuse=lambda refused: log.error("state_file.refused", reason=str(refused)),
+        )
+
+    async def _on_desired(self, desired: DesiredState) -> None:
+        log.info("state_file.accepted", strategies=len(desired.strategies))
+        self._desired = desired
+        await self._fleet.apply(desired)
+
+    async def _keep_checkpoint(self) -> None:
+        while True:
+            await self._checkpoint.save_in_thread(self._remembered())
+            await self._clock.sleep(CHECKPOINT_INTERVAL_S)
+
+    def _remembered(self) -> dict[str, Any]:
+        last = self._reconciler.last_run
+        return checkpoint_of(
+            self._fleet,
+            saved_ms=self._clock.now_ms(),
+            build=self._version,
+            epoch=self._lease.epoch,
+            sessions=self._client.epoch,
+            last_reconciled_ms=None if last is None else last.finished_ms,
+        )
+
+    def _on_child_event(self, event: ChildEvent) -> None:
+        log_child_event(event)
+        if event.kind is ChildEventKind.MISCONFIGURED and event.name == SESSION:
+            # Before the first good reconcile a wrong key ends the start; later it is retried.
+            self._refusal = event.reason
+
+    def _on_signal(self, number: int) -> None:
+        name = signal.Signals(number).name
+        if self._stop.is_set():
+            log.warning("vigil.stopping_at_once", signal=name)
+            self._checkpoint.save(self._remembered())
+            os._exit(0)
+        log.info("vigil.stopping", signal=name)
+        self._stop.set()
+
+
+def _step(what: str) -> None:
+    log.info("shutdown.step", step=what)
+
+
+def _check_environment(desired: DesiredState, settings: Settings) -> None:
+    """A file for one environment never acts on another; live wants the disclaimer.
+
+    Raises: Misconfigured.
+    """
+    if desired.environment is not None and desired.environment != settings.environment:
+        raise Misconfigured(
+            f"backend-state.json is for {desired.environment}, but VIGIL_DERIBIT_WS_URL leads to "
+            f"{settings.environment}; make them agree"
+        )
+    if settings.environment == "live":
+        if desired.environment != "live":
+            raise Misconfigured(
+                'backend-state.json must say "environment": "live" before live trading'
+            )
+        if not desired.is_disclaimer_accepted:
+            raise Misconfigured(
+                'backend-state.json must say "disclaimerAccepted": true before live trading'
+            )

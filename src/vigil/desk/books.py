@@ -1,0 +1,154 @@
+"""The one road by which news of orders and fills enters the ledger and reaches whom it concerns.
+
+The private stream, replies to our own requests and the reconciler's readings all bring the same
+news, often more than once. Each goes through the ledger first; what changed there is told to the
+strategy that it belongs to. A strategy that is not running misses nothing: it starts from the
+ledger.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from decimal import Decimal
+from typing import Protocol, assert_never
+
+import structlog
+
+from vigil.deribit.outcome import Confirmed, Outcome, Refused, Unknown
+from vigil.domain.money import decimal_text
+from vigil.domain.order import Fill, Order, OrderStatus, OwnOrder
+from vigil.domain.trade import FillShare, Trade
+from vigil.ledger.ledger import Ledger
+
+log = structlog.get_logger(__name__)
+
+
+class Listener(Protocol):
+    """Who wants to know what became of a strategy's trades and orders. Must not block."""
+
+    def trade_changed(self, trade: Trade) -> None:
+        """A trade was opened, changed or closed in the ledger."""
+        ...
+
+    def order_changed(self, order: OwnOrder) -> None:
+        """An own order moved on in its life."""
+        ...
+
+
+class Books:
+    """Applies news to the ledger and routes what changed."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._listeners: dict[str, Listener] = {}
+
+    def listen(self, strategy_id: str, listener: Listener) -> Callable[[], None]:
+        """Route a strategy's news to `listener`; the returned function ends that."""
+        self._listeners[strategy_id] = listener
+
+        def stop() -> None:
+            if self._listeners.get(strategy_id) is listener:
+                del self._listeners[strategy_id]
+
+        return stop
+
+    async def book_orders(self, orders: Sequence[Order]) -> None:
+        """Apply what the exchange says of orders, ours and others'."""
+        if orders:
+            self._tell_orders(await self._ledger.apply_orders(orders))
+
+    async def book_fills(self, fills: Sequence[Fill]) -> None:
+        """Apply executions; each counts once however often it comes."""
+        if not fills:
+            return
+        booking = await self._ledger.apply_fills(fills)
+        for fill in booking.new_fills:
+            log.info(
+                "fill.booked",
+                instrument=fill.instrument_name,
+                direction=fill.direction.value,
+                amount=decimal_text(fill.amount),
+                price=decimal_text(fill.price),
+                fee=decimal_text(fill.fee),
+                label=fill.label or None,
+                fill=fill.trade_id,
+            )
+        for before, after in booking.changes:
+            self._tell_trade(before, after)
+
+    async def book_outcome(self, label: str, outcome: Outcome) -> None:
+        """Apply what came back, or did not, for the order sent under `label`."""
+        match outcome:
+            case Confirmed(order=order, fills=fills):
+                await self.book_orders((order,))
+                await self.book_fills(fills)
+            case Refused(code=code, message=message):
+                await self.record(label, OrderStatus.REJECTED, reason=f"{code} {message}")
+            case Unknown(reason=reason):
+                await self.record(label, OrderStatus.IN_DOUBT, reason=reason)
+            case _:
+                assert_never(outcome)
+
+    async def record(self, label: str, status: OrderStatus, *, reason: str) -> None:
+        """Move an own order on by something other than the exchange's view of it."""
+        order = await self._ledger.record_outcome(label, status, reason=reason)
+        self._tell_orders((order,))
+
+    async def close_by_fills(self, trade: Trade, shares: Sequence[FillShare]) -> Trade:
+        """Book others' fills as exits of `trade`."""
+        after = await self._ledger.assign_shares(
+            trade.trade_id, shares, cause="reconciler: fills of other orders"
+        )
+        self._tell_trade(trade, after)
+        return after
+
+    async def close_at_estimate(self, trade: Trade, mark_price: Decimal, now_ms: int) -> Trade:
+        """Close `trade` at mark, saying that it is an estimate."""
+        after = await self._ledger.close_estimated(
+            trade.trade_id,
+            mark_price=mark_price,
+            now_ms=now_ms,
+            cause="reconciler: gone from both sources, no fill found",
+        )
+        self._tell_trade(trade, after)
+        return after
+
+    async def move_stop(self, trade: Trade, stop_price: Decimal) -> Trade:
+        """Record where the stop of `trade` belongs from now on."""
+        after = await self._ledger.move_stop(trade.trade_id, stop_price)
+        self._tell_trade(trade, after)
+        return after
+
+    def _tell_orders(self, orders: Iterable[OwnOrder]) -> None:
+        for order in orders:
+            listener = self._listeners.get(order.strategy_id)
+            if listener is not None:
+                listener.order_changed(order)
+
+    def _tell_trade(self, before: Trade | None, after: Trade) -> None:
+        if before is None:
+            log.info(
+                "trade.opened", **_facts(after), stop=after.stop_loss, target=after.take_profit
+            )
+        elif before.is_open and not after.is_open:
+            log.info(
+                "trade.closed",
+                **_facts(after),
+                exit_price=after.exit_price,
+                pnl=None if after.pnl is None else decimal_text(after.pnl),
+                currency=after.settlement_currency,
+                exit_reason=after.exit_reason,
+                pnl_source=after.pnl_source,
+            )
+        listener = self._listeners.get(after.strategy_id or "")
+        if listener is not None:
+            listener.trade_changed(after)
+
+
+def _facts(trade: Trade) -> dict[str, object]:
+    return {
+        "trade_id": trade.trade_id,
+        "strategy": trade.strategy_id or trade.strategy_name,
+        "instrument": trade.instrument_name,
+        "side": trade.side.value,
+        "amount": decimal_text(trade.amount),
+        "entry_price": decimal_text(trade.entry_price),
+    }

@@ -1,0 +1,278 @@
+"""One strategy's loop: inbox → pipeline → desk.
+
+An executor lives for one run. When it ends, however it ends, a fresh one takes over: it rebuilds
+what it must know from the ledger, the strategy's memory from the checkpoint or from history, and
+goes on.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Protocol, assert_never
+
+import structlog
+
+from vigil.clock import Clock
+from vigil.deribit.outcome import Confirmed, Unknown
+from vigil.desk.books import Books
+from vigil.desk.desk import Desk
+from vigil.domain.instrument import Instrument
+from vigil.domain.market import Candle, Ticker
+from vigil.domain.order import OwnOrder, Role
+from vigil.domain.standing import AnalysisState
+from vigil.domain.trade import ExitReason, Trade
+from vigil.fleet.authority import Authority
+from vigil.fleet.inbox import Inbox
+from vigil.ledger.ledger import Ledger
+from vigil.trading.execution import Author
+from vigil.trading.pipeline import (
+    DAY_MS,
+    CloseTrade,
+    Command,
+    OwnOrderChanged,
+    PlaceEntry,
+    StrategyState,
+    Surroundings,
+    TightenStop,
+    TradeChanged,
+    analysis_state,
+    step,
+)
+from vigil.trading.risk import Reason, Refused
+from vigil.trading.signal import Strategy
+
+log = structlog.get_logger(__name__)
+
+
+class MarketData(Protocol):
+    """The exchange, as far as an executor needs it."""
+
+    def exchange_now_ms(self) -> int:
+        """The exchange's time as measured now."""
+        ...
+
+    async def candles(
+        self, instrument_name: str, *, resolution: str, start_ms: int, end_ms: int
+    ) -> tuple[Candle, ...]:
+        """Closed and current candles, oldest first."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tools:
+    """What every executor is handed.
+
+    Args:
+        request_pass: Asks for a reconciliation, when something did not come out as intended.
+    """
+
+    ledger: Ledger
+    books: Books
+    desk: Desk
+    market: MarketData
+    authority: Authority
+    clock: Clock
+    request_pass: Callable[[str], None]
+
+
+class Executor:
+    """Runs one strategy from resume to the end of this run."""
+
+    def __init__(
+        self,
+        *,
+        author: Author,
+        strategy: Strategy,
+        instrument: Instrument,
+        is_paused: bool,
+        memory: Mapping[str, Any] | None,
+        tools: Tools,
+    ) -> None:
+        self.author = author
+        self._strategy = strategy
+        self._memory = memory
+        self._tools = tools
+        self._inbox = Inbox()
+        self._state = StrategyState(
+            instrument=instrument, limits=strategy.limits, is_paused=is_paused
+        )
+        self._is_resumed = False
+        self._last_refusal: Reason | None = None
+        self._last_shown: AnalysisState | None = None
+
+    @property
+    def state(self) -> StrategyState:
+        """What the strategy knows of itself now."""
+        return self._state
+
+    @property
+    def analysis_state(self) -> AnalysisState:
+        """What the strategy is doing now."""
+        if not self._is_resumed:
+            return AnalysisState.INITIALIZING
+        return analysis_state(self._state, self._tools.market.exchange_now_ms())
+
+    @property
+    def instrument_name(self) -> str:
+        """The instrument that it watches and trades."""
+        return self._state.instrument.instrument_name
+
+    def snapshot(self) -> dict[str, Any] | None:
+        """The strategy's memory as JSON values; None before it has resumed."""
+        return self._strategy.snapshot() if self._is_resumed else None
+
+    def quote(self, ticker: Ticker) -> None:
+        """Hand it a quote."""
+        self._inbox.put_quote(ticker)
+
+    def trade_changed(self, trade: Trade) -> None:
+        """Hand it news of one of its trades."""
+        self._inbox.put(TradeChanged(trade=trade))
+
+    def order_changed(self, order: OwnOrder) -> None:
+        """Hand it news of one of its orders."""
+        self._inbox.put(OwnOrderChanged(order=order))
+
+    async def run(self) -> None:
+        """Resume, then take events until cancelled or broken."""
+        stop_listening = self._tools.books.listen(self.author.strategy_id, self)
+        try:
+            await self._resume()
+            while True:
+                event = await self._inbox.get()
+                result = step(self._state, self._strategy, event, self._surroundings())
+                self._state = result.state
+                self._show_refusals(result.refusals)
+                for command in result.commands:
+                    await self._carry_out(command)
+                self._show_state()
+        finally:
+            stop_listening()
+
+    async def _resume(self) -> None:
+        """Know again what was known: open trade, entry in doubt, day's count, last exit."""
+        ledger, strategy_id = self._tools.ledger, self.author.strategy_id
+        now_ms = self._tools.market.exchange_now_ms()
+        day = now_ms // DAY_MS
+        trades = (await ledger.open_trades()).trades
+        entries = [
+            order
+            for order in await ledger.working_orders()
+            if order.strategy_id == strategy_id and order.role is Role.ENTRY
+        ]
+        self._state = replace(
+            self._state,
+            trade=next((trade for trade in trades if trade.strategy_id == strategy_id), None),
+            entry=next(iter(entries), None),
+            last_exit_ms=await ledger.last_exit_ms(strategy_id),
+            day=day,
+            trades_today=await ledger.trades_opened_since(strategy_id, day * DAY_MS),
+        )
+        await self._remember(now_ms)
+        self._is_resumed = True
+        trade = self._state.trade
+        self._last_shown = self.analysis_state
+        log.info(
+            "strategy.resumed",
+            strategy=strategy_id,
+            state=self._last_shown.value,
+            trade_id=None if trade is None else trade.trade_id,
+            trades_today=self._state.trades_today,
+        )
+
+    async def _remember(self, now_ms: int) -> None:
+        """Take back the strategy's memory, and close the gap since then from history."""
+        if self._memory is not None:
+            try:
+                self._strategy.restore(self._memory)
+            except ValueError as refusal:
+                log.info(
+                    "strategy.memory_refused",
+                    strategy=self.author.strategy_id,
+                    reason=str(refusal),
+                    action="warming up from history",
+                )
+        warm_start = self._strategy.warm_start
+        if warm_start is None:
+            return
+        candles = await self._tools.market.candles(
+            self.instrument_name,
+            resolution=warm_start.resolution,
+            start_ms=now_ms - warm_start.count * warm_start.timeframe_ms,
+            end_ms=now_ms,
+        )
+        closed = [
+            candle for candle in candles if candle.start_ms + warm_start.timeframe_ms <= now_ms
+        ]
+        self._strategy.on_history(closed)
+        log.info(
+            "strategy.warmed_up",
+            strategy=self.author.strategy_id,
+            candles=len(closed),
+            timeframe_ms=warm_start.timeframe_ms,
+        )
+
+    def _surroundings(self) -> Surroundings:
+        return Surroundings(
+            now_ms=self._tools.market.exchange_now_ms(),
+            trading_refusal=self._tools.authority.refusal,
+        )
+
+    async def _carry_out(self, command: Command) -> None:
+        desk = self._tools.desk
+        match command:
+            case PlaceEntry(approved=approved):
+                log.info(
+                    "signal.detected",
+                    strategy=self.author.strategy_id,
+                    instrument=self.instrument_name,
+                    direction=approved.direction.value,
+                    amount=str(approved.amount),
+                    price=str(approved.reference_price),
+                    reason=approved.reason,
+                )
+                outcome = await desk.enter(
+                    approved, instrument_name=self.instrument_name, author=self.author
+                )
+                if isinstance(outcome, Unknown):
+                    self._tools.request_pass("order in doubt")
+            case TightenStop(trade=trade, stop_price=stop_price, reason=reason):
+                log.info(
+                    "stop.moved",
+                    strategy=self.author.strategy_id,
+                    trade_id=trade.trade_id,
+                    stop_from=str(trade.stop_loss),
+                    stop_to=str(stop_price),
+                    reason=reason,
+                )
+                if not await desk.tighten_stop(trade, stop_price):
+                    self._tools.request_pass("stop not moved")
+            case CloseTrade(trade=trade):
+                outcome = await desk.close(trade, ExitReason.STRATEGY_STOP)
+                if not isinstance(outcome, Confirmed):
+                    self._tools.request_pass("close not confirmed")
+            case _:
+                assert_never(command)
+
+    def _show_refusals(self, refusals: tuple[Refused, ...]) -> None:
+        """One line when the reason changes, not one for each wish."""
+        for refusal in refusals:
+            if refusal.reason is not self._last_refusal:
+                self._last_refusal = refusal.reason
+                log.info(
+                    "order.refused",
+                    strategy=self.author.strategy_id,
+                    reason=refusal.reason.value,
+                    detail=refusal.detail,
+                )
+
+    def _show_state(self) -> None:
+        shown = self.analysis_state
+        if shown is not self._last_shown:
+            log.info(
+                "strategy.state",
+                strategy=self.author.strategy_id,
+                state=shown.value,
+                before=None if self._last_shown is None else self._last_shown.value,
+            )
+            self._last_shown = shown
+            self._last_refusal = None

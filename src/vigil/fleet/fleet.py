@@ -1,0 +1,321 @@
+"""Level, not edge: the strategies that should run, against those that do.
+
+The operator's file says what should be. `apply` compares it with the children that run and starts,
+stops or replaces what differs; a crashed strategy is the supervisor's business and comes back by
+itself. Quotes are handed to every strategy of their instrument.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import structlog
+
+from vigil.domain.instrument import Instrument
+from vigil.domain.market import Ticker
+from vigil.domain.standing import AnalysisState, DesiredStatus
+from vigil.domain.trade import ExitReason
+from vigil.errors import Misconfigured, Rejected, VigilError
+from vigil.fleet.desired import DesiredState, DesiredStrategy
+from vigil.fleet.executor import Executor, MarketData, Tools
+from vigil.strategies.catalog import (
+    BrokenStrategy,
+    Catalog,
+    InvalidParameters,
+    UnknownStrategy,
+)
+from vigil.supervision.restarts import Backoff, ChildSpec, Intensity
+from vigil.supervision.supervisor import ChildState, ChildStatus, Supervisor
+from vigil.trading.execution import Author
+from vigil.trading.signal import Strategy
+
+log = structlog.get_logger(__name__)
+
+# Strategies stop before everything that serves them.
+STRATEGY_STAGE = 10
+
+# Beyond this a strategy is given up on and shown as `error`; its position stays protected.
+STRATEGY_INTENSITY = Intensity(restarts_max=5, period_s=600.0)
+STRATEGY_BACKOFF = Backoff(base_s=1.0, cap_s=60.0)
+
+CHILD_PREFIX = "strategy:"
+
+
+class Market(MarketData, Protocol):
+    """The exchange, as far as the fleet needs it."""
+
+    @property
+    def is_live(self) -> bool:
+        """Whether a session is authenticated and subscribed."""
+        ...
+
+    async def instrument(self, instrument_name: str) -> Instrument:
+        """The instrument's description.
+
+        Raises: Rejected, when the exchange does not know it.
+        """
+        ...
+
+    async def ticker(self, instrument_name: str) -> Ticker:
+        """The instrument's market snapshot."""
+        ...
+
+    async def watch(self, instrument_names: Sequence[str]) -> object:
+        """Receive quotes of these instruments from now on, over every reconnect."""
+        ...
+
+
+@dataclass(slots=True, kw_only=True)
+class _Member:
+    """One strategy of the operator's file, and what runs for it."""
+
+    desired: DesiredStrategy
+    strategy: Strategy
+    executor: Executor | None = None
+
+
+class Fleet:
+    """Desired strategies and running executors.
+
+    Args:
+        memories: What the checkpoint holds of each strategy, by id.
+    """
+
+    def __init__(
+        self,
+        *,
+        supervisor: Supervisor,
+        catalog: Catalog,
+        market: Market,
+        tools: Tools,
+        memories: Mapping[str, Any],
+    ) -> None:
+        self._supervisor = supervisor
+        self._catalog = catalog
+        self._market = market
+        self._tools = tools
+        self._memories = dict(memories)
+        self._members: dict[str, _Member] = {}
+        self._instruments: dict[str, Instrument] = {}
+        self._quotes: dict[str, list[Executor]] = defaultdict(list)
+        self._is_started = False
+
+    @property
+    def members(self) -> tuple[DesiredStrategy, ...]:
+        """Every strategy of the file in force, in its order."""
+        return tuple(member.desired for member in self._members.values())
+
+    def instrument_names(self) -> frozenset[str]:
+        """The instruments that strategies of the file trade."""
+        return frozenset(member.strategy.instrument_name for member in self._members.values())
+
+    async def validate(self, desired: DesiredState) -> None:
+        """Check what only the catalog and the exchange know.
+
+        While the exchange cannot be asked its half is left to the strategy's own start.
+
+        Raises: StateFileRefused, naming the field and the fix.
+        """
+        for wanted in desired.strategies:
+            strategy = self._build(desired, wanted)
+            if wanted.status is DesiredStatus.STOPPED or not self._market.is_live:
+                continue
+            await self._check_instrument(desired, wanted, strategy)
+
+    async def apply(self, desired: DesiredState) -> None:
+        """Make what runs equal to `desired`, which must have passed `validate`."""
+        wanted = {strategy.id: strategy for strategy in desired.strategies}
+        for strategy_id in [known for known in self._members if known not in wanted]:
+            await self._retire(self._members.pop(strategy_id), why="removed from the state file")
+        ordered: dict[str, _Member] = {}
+        changed: list[_Member] = []
+        for strategy_id, strategy in wanted.items():
+            member = self._members.get(strategy_id)
+            if member is None or member.desired != strategy:
+                if member is not None:
+                    await self._retire(member, why=f"edited, now {strategy.status.value}")
+                member = _Member(desired=strategy, strategy=self._build(desired, strategy))
+                changed.append(member)
+                if (
+                    strategy.status is DesiredStatus.STOPPED
+                    and member.strategy.is_flattened_on_stop
+                ):
+                    await self._flatten(strategy_id)
+            ordered[strategy_id] = member
+        self._members = ordered
+        if self._is_started:
+            await self._launch(changed)
+
+    async def start(self) -> None:
+        """Begin to run the strategies, once the ledger and the exchange agree."""
+        self._is_started = True
+        await self._launch(list(self._members.values()))
+
+    async def _launch(self, members: list[_Member]) -> None:
+        try:
+            await self._market.watch(sorted(self.instrument_names()))
+        except VigilError as error:
+            # What is wanted is remembered, and the next session subscribes it.
+            log.warning("quotes.not_subscribed", reason=str(error))
+        for member in members:
+            if member.desired.status is not DesiredStatus.STOPPED:
+                self._supervisor.add_child(self._child(member))
+                log.info(
+                    "strategy.started",
+                    strategy=member.desired.id,
+                    name=member.desired.name,
+                    status=member.desired.status.value,
+                    instrument=member.strategy.instrument_name,
+                )
+
+    async def _retire(self, member: _Member, *, why: str) -> None:
+        """Stop a strategy's executor; its position stays protected or is closed, as it says."""
+        name = CHILD_PREFIX + member.desired.id
+        if any(child.name == name for child in self._supervisor.status()):
+            await self._supervisor.remove_child(name)
+        log.info("strategy.stopped", strategy=member.desired.id, why=why)
+
+    async def _flatten(self, strategy_id: str) -> None:
+        """Close what a stopped strategy holds, as its `onStop` asks."""
+        for trade in (await self._tools.ledger.open_trades()).trades:
+            if trade.strategy_id == strategy_id:
+                await self._tools.desk.close(trade, ExitReason.STRATEGY_STOP)
+
+    def quote(self, ticker: Ticker) -> None:
+        """Hand a quote to every strategy of its instrument."""
+        for executor in self._quotes.get(ticker.instrument_name, ()):
+            executor.quote(ticker)
+
+    def memories(self) -> dict[str, Any]:
+        """What the running strategies must remember, for the checkpoint."""
+        for strategy_id, member in self._members.items():
+            if member.executor is not None:
+                memory = member.executor.snapshot()
+                if memory is not None:
+                    self._memories[strategy_id] = memory
+        return {
+            strategy_id: memory
+            for strategy_id, memory in self._memories.items()
+            if strategy_id in self._members
+        }
+
+    def executor(self, strategy_id: str) -> Executor | None:
+        """The executor that runs now for a strategy."""
+        return self._members[strategy_id].executor
+
+    def child(self, strategy_id: str) -> ChildStatus | None:
+        """The supervisor's view of a strategy."""
+        name = CHILD_PREFIX + strategy_id
+        return next((child for child in self._supervisor.status() if child.name == name), None)
+
+    def strategy(self, strategy_id: str) -> Strategy:
+        """The strategy as configured."""
+        return self._members[strategy_id].strategy
+
+    def analysis_state(self, strategy_id: str) -> AnalysisState:
+        """What a strategy is doing, crashed and stopped ones included."""
+        member = self._members[strategy_id]
+        if member.desired.status is DesiredStatus.STOPPED:
+            return AnalysisState.STOPPED
+        child = self.child(strategy_id)
+        if child is not None and (child.state is not ChildState.RUNNING or child.is_misconfigured):
+            return AnalysisState.ERROR
+        if member.executor is None:
+            return AnalysisState.INITIALIZING
+        return member.executor.analysis_state
+
+    def _child(self, member: _Member) -> ChildSpec:
+        async def start() -> None:
+            await self._run(member)
+
+        return ChildSpec(
+            name=CHILD_PREFIX + member.desired.id,
+            start=start,
+            intensity=STRATEGY_INTENSITY,
+            backoff=STRATEGY_BACKOFF,
+            stage=STRATEGY_STAGE,
+        )
+
+    async def _run(self, member: _Member) -> None:
+        """One life of one strategy: a fresh executor that rebuilds itself."""
+        desired = member.desired
+        # A fresh strategy object as well: what broke may be in the old one's memory.
+        strategy = self._catalog.build(desired.name, desired.config)
+        executor = Executor(
+            author=Author(strategy_id=desired.id, strategy_name=desired.name),
+            strategy=strategy,
+            instrument=await self._instrument(strategy.instrument_name),
+            is_paused=desired.status is DesiredStatus.PAUSED,
+            memory=self._memories.get(desired.id),
+            tools=self._tools,
+        )
+        member.executor = executor
+        listeners = self._quotes[strategy.instrument_name]
+        listeners.append(executor)
+        try:
+            await executor.run()
+        except asyncio.CancelledError:
+            # Stopped in order. After a crash the last checkpoint's memory serves instead: what
+            # broke may be in this one.
+            memory = executor.snapshot()
+            if memory is not None:
+                self._memories[desired.id] = memory
+            raise
+        finally:
+            listeners.remove(executor)
+            member.executor = None
+
+    async def _instrument(self, name: str) -> Instrument:
+        known = self._instruments.get(name)
+        if known is None:
+            try:
+                known = await self._market.instrument(name)
+            except Rejected as refusal:
+                raise Misconfigured(
+                    f"config.instrument {name!r} is not known at the exchange ({refusal}); "
+                    "correct it in the state file"
+                ) from refusal
+            self._instruments[name] = known
+        return known
+
+    def _build(self, desired: DesiredState, wanted: DesiredStrategy) -> Strategy:
+        try:
+            return self._catalog.build(wanted.name, wanted.config)
+        except (UnknownStrategy, BrokenStrategy) as unknown:
+            fix = "write one that is installed"
+            raise desired.refusal(wanted.id, "name", str(unknown), fix) from unknown
+        except InvalidParameters as invalid:
+            field = f"config.{invalid.field}" if invalid.field else "config"
+            fix = f"see the parameters of {wanted.name}"
+            raise desired.refusal(wanted.id, field, invalid.reason, fix) from invalid
+
+    async def _check_instrument(
+        self, desired: DesiredState, wanted: DesiredStrategy, strategy: Strategy
+    ) -> None:
+        name = strategy.instrument_name
+        try:
+            instrument = await self._instrument(name)
+            ticker = await self._market.ticker(name)
+        except Misconfigured as unknown:
+            raise desired.refusal(
+                wanted.id,
+                "config.instrument",
+                f"{name!r} is not known at the exchange",
+                "write an instrument's name as the exchange does, such as BTC_USDC-PERPETUAL",
+            ) from unknown
+        except VigilError as error:
+            log.info("state_file.not_checked", strategy=wanted.id, reason=str(error))
+            return
+        size = strategy.trade_size_usd
+        if size is None or instrument.amount_for_notional(size, ticker.mark_price):
+            return
+        minimum = instrument.min_trade_amount
+        raise desired.refusal(
+            wanted.id,
+            "config.tradeSize",
+            f"{size} USD is less than {minimum} {instrument.amount_unit}, the minimum amount of "
+            f"{name} at {ticker.mark_price}",
+            f"write at least {instrument.notional_usd(minimum, ticker.mark_price):.2f}",
+        )

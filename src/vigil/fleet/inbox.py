@@ -1,0 +1,63 @@
+"""One strategy's bounded mailbox: the newest quote, and every piece of news of its own.
+
+Quotes are conflated, because only the newest matters. News of own orders and trades is never
+dropped: when it piles up beyond the bound, the reader is told to start over from the ledger.
+"""
+
+import asyncio
+from collections import deque
+
+from vigil.domain.market import Ticker
+from vigil.errors import Transient
+from vigil.trading.pipeline import OwnOrderChanged, QuoteSeen, StrategyEvent, TradeChanged
+
+
+class Overflow(Transient):
+    """More news waited than the mailbox holds; what the reader knows is out of date."""
+
+
+class Inbox:
+    """Written by anyone in the loop, read by one."""
+
+    def __init__(self, capacity: int = 1_000) -> None:
+        self._capacity = capacity
+        self._news: deque[TradeChanged | OwnOrderChanged] = deque()
+        self._quote: Ticker | None = None
+        self._waiter: asyncio.Future[None] | None = None
+        self._has_overflowed = False
+
+    def put_quote(self, ticker: Ticker) -> None:
+        """Keep `ticker` in place of an unread one."""
+        self._quote = ticker
+        self._wake()
+
+    def put(self, event: TradeChanged | OwnOrderChanged) -> None:
+        """Add own news; beyond the bound the reader gets `Overflow`."""
+        if len(self._news) >= self._capacity:
+            self._has_overflowed = True
+        else:
+            self._news.append(event)
+        self._wake()
+
+    async def get(self) -> StrategyEvent:
+        """The next event, own news first.
+
+        Raises: Overflow, when news was lost and the reader must start over.
+        """
+        while True:
+            if self._has_overflowed:
+                raise Overflow(f"more than {self._capacity} events waited")
+            if self._news:
+                return self._news.popleft()
+            if self._quote is not None:
+                quote, self._quote = self._quote, None
+                return QuoteSeen(ticker=quote)
+            self._waiter = asyncio.get_running_loop().create_future()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)

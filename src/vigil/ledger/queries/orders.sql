@@ -1,0 +1,46 @@
+-- name: last_intent_id
+SELECT coalesce(max(intent_id), 0) FROM orders;
+
+-- name: insert
+INSERT INTO orders (
+    label, intent_id, attempt, strategy_id, strategy_name, role, trade_id, instrument, direction,
+    order_type, amount, created_ms, valid_until_ms, status, price, trigger_price, reduce_only,
+    parent_label, order_id, filled_amount, reason, close_reason
+) VALUES (
+    :label, :intent_id, :attempt, :strategy_id, :strategy_name, :role, :trade_id, :instrument,
+    :direction, :order_type, :amount, :created_ms, :valid_until_ms, :status, :price,
+    :trigger_price, :reduce_only, :parent_label, :order_id, :filled_amount, :reason, :close_reason
+);
+
+-- name: update
+UPDATE orders
+SET exchange_ms = :exchange_ms, status = :status, amount = :amount, price = :price, trigger_price = :trigger_price,
+    filled_amount = :filled_amount, order_id = :order_id, reason = :reason
+WHERE label = :label;
+
+-- name: by_label
+SELECT o.exchange_ms, {order} FROM orders AS o WHERE o.label = :label;
+
+-- name: by_trade
+SELECT {order} FROM orders AS o WHERE o.trade_id = :trade_id ORDER BY o.seq;
+
+-- name: by_trade_for_booking
+SELECT o.close_reason, {order} FROM orders AS o WHERE o.trade_id = :trade_id ORDER BY o.seq;
+
+-- name: children
+SELECT {order} FROM orders AS o WHERE o.parent_label = :label ORDER BY o.seq;
+
+-- name: working
+SELECT {order} FROM orders AS o
+WHERE o.status NOT IN ('filled', 'cancelled', 'rejected', 'failed')
+ORDER BY o.seq;
+
+-- name: insert_id
+INSERT OR IGNORE INTO order_ids (order_id, label, spawned_by)
+VALUES (:order_id, :label, :spawned_by);
+
+-- name: is_spawned
+SELECT spawned_by IS NOT NULL FROM order_ids WHERE order_id = :order_id;
+
+-- name: label_of_id
+SELECT label FROM order_ids WHERE order_id = :order_id;

@@ -1,0 +1,119 @@
+"""The paper exchange's books on disk: one SQLite file, written before anything is acknowledged.
+
+Rows for what grows (orders, trades, log, chart minutes), one document for the rest, so that a write
+costs what changed and not what there is. Written in the event loop: one transaction is a fraction
+of a millisecond, and nobody may be answered before it is done anyway.
+"""
+
+import sqlite3
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from vigil.errors import Misconfigured
+from vigil.paper.books import Entry, Logged, OrderChanged, OrderForgotten, Traded
+from vigil.paper.charts import ClosedMinute
+from vigil.paper.exchange import AccountState, SavedState
+from vigil.paper.orders import LogRow, PaperOrder, PaperTrade
+from vigil.paper.venue import Changes
+
+_T = TypeVar("_T")
+
+# `rowid` keeps the order in which rows were first written; an upsert leaves it as it was.
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS orders (key TEXT PRIMARY KEY, body BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS trades (key TEXT PRIMARY KEY, body BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS log (key TEXT PRIMARY KEY, body BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS minutes (key TEXT PRIMARY KEY, body BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS account (key TEXT PRIMARY KEY, body BLOB NOT NULL);
+"""
+_UPSERT = {
+    table: f"INSERT INTO {table} (key, body) VALUES (?, ?) "  # noqa: S608 - table names are ours
+    "ON CONFLICT (key) DO UPDATE SET body = excluded.body"
+    for table in ("orders", "trades", "log", "minutes", "account")
+}
+_ACCOUNT_KEY = "account"
+
+
+class StateFile:
+    """The file. It is held exclusively until `close`.
+
+    Raises: Misconfigured, when it cannot be opened, is no state file, or another process has it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._encoder = msgspec.json.Encoder()
+        try:
+            self._connection = sqlite3.connect(path, isolation_level=None, timeout=0.5)
+            self._connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+            self._connection.execute("PRAGMA journal_mode = WAL")
+            self._connection.execute("PRAGMA synchronous = FULL")
+            self._connection.executescript(_SCHEMA)
+        except sqlite3.Error as error:
+            raise Misconfigured(
+                f"paper state file {path}: {error}; stop the paper exchange that has it, "
+                "or name another file with --state"
+            ) from error
+
+    def load(self) -> SavedState | None:
+        """What an earlier run left; None in a new file.
+
+        Raises: Misconfigured, when the file cannot be read.
+        """
+        try:
+            accounts = self._read("account", AccountState)
+            if not accounts:
+                return None
+            return SavedState(
+                account=accounts[0],
+                orders=self._read("orders", PaperOrder),
+                trades=self._read("trades", PaperTrade),
+                log=self._read("log", LogRow),
+                minutes=self._read("minutes", ClosedMinute),
+            )
+        except (sqlite3.Error, msgspec.MsgspecError) as error:
+            raise Misconfigured(
+                f"paper state file {self._path} is damaged: {error}; move it away to start anew"
+            ) from error
+
+    def save(self, changes: Changes) -> None:
+        """Store changes; they are on disk when this returns. Raises: sqlite3.Error."""
+        execute = self._connection.execute
+        execute("BEGIN IMMEDIATE")
+        try:
+            for entry in changes.entries:
+                self._save_entry(entry)
+            for minute in changes.minutes:
+                self._upsert("minutes", f"{minute.index_name}:{minute.candle.start_ms}", minute)
+            self._upsert("account", _ACCOUNT_KEY, changes.account)
+            execute("COMMIT")
+        except BaseException:
+            execute("ROLLBACK")
+            raise
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._connection.close()
+
+    def _save_entry(self, entry: Entry) -> None:
+        match entry:
+            case OrderChanged(order=order):
+                self._upsert("orders", order.order_id, order)
+            case OrderForgotten(order_id=order_id):
+                self._connection.execute("DELETE FROM orders WHERE key = ?", (order_id,))
+            case Traded(trade=trade):
+                self._upsert("trades", trade.trade_id, trade)
+            case Logged(row=row):
+                self._upsert("log", str(row.user_seq), row)
+
+    def _upsert(self, table: str, key: str, body: Any) -> None:
+        self._connection.execute(_UPSERT[table], (key, self._encoder.encode(body)))
+
+    def _read(self, table: str, kind: type[_T]) -> tuple[_T, ...]:
+        decoder = msgspec.json.Decoder(kind)
+        rows = self._connection.execute(
+            f"SELECT body FROM {table} ORDER BY rowid"  # noqa: S608 - table names are ours
+        )
+        return tuple(decoder.decode(body) for (body,) in rows)

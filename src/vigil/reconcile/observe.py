@@ -1,0 +1,92 @@
+"""Readings: one complete look at the exchange, and one at the ledger.
+
+A reading is all good or it is none: the first part that fails raises, and nothing is concluded
+from the rest.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from decimal import Decimal
+from typing import Protocol
+
+from vigil.domain.instrument import contract_of
+from vigil.domain.market import Ticker
+from vigil.domain.order import Fill, Order
+from vigil.domain.portfolio import Position
+from vigil.domain.trade import Trade
+from vigil.ledger.ledger import Ledger
+from vigil.reconcile.drift import ExchangeReading, LedgerReading
+from vigil.reconcile.exits import LooseFill
+
+# Searches by time reach back over the cursor by this much: the exchange's records of one moment
+# do not all appear at once.
+OVERLAP_MS = 60_000
+
+
+class Source(Protocol):
+    """A way to ask the exchange. Every method raises a VigilError rather than answer in part."""
+
+    async def positions(self) -> tuple[Position, ...]:
+        """Net positions in all currencies."""
+        ...
+
+    async def open_orders(self) -> tuple[Order, ...]:
+        """Resting and untriggered orders in all currencies."""
+        ...
+
+    async def fills_since(self, currency: str, start_ms: int, end_ms: int) -> tuple[Fill, ...]:
+        """All executions of the account in a window of exchange time."""
+        ...
+
+
+class Quotes(Protocol):
+    """Where a mark price comes from for an instrument in which no position is held."""
+
+    async def ticker(self, instrument_name: str) -> Ticker:
+        """The instrument's market snapshot."""
+        ...
+
+
+async def read_exchange(
+    source: Source, quotes: Quotes, *, trades: Iterable[Trade], started_ms: int
+) -> ExchangeReading:
+    """Positions, open orders and the marks of all instruments in play."""
+    positions = {position.instrument_name: position for position in await source.positions()}
+    open_orders = await source.open_orders()
+    mark_prices: dict[str, Decimal] = {
+        name: position.mark_price for name, position in positions.items()
+    }
+    for name in sorted({trade.instrument_name for trade in trades} - mark_prices.keys()):
+        mark_prices[name] = (await quotes.ticker(name)).mark_price
+    return ExchangeReading(
+        started_ms=started_ms,
+        positions=positions,
+        open_orders=open_orders,
+        mark_prices=mark_prices,
+    )
+
+
+async def read_ledger(ledger: Ledger) -> LedgerReading:
+    """Open trades, what proves them, working orders, and fills that belong to no trade."""
+    trades = (await ledger.open_trades()).trades
+    shares = await ledger.shares_of([trade.trade_id for trade in trades])
+    loose: dict[str, list[LooseFill]] = defaultdict(list)
+    if trades:
+        oldest_ms = min(trade.entry_time_ms for trade in trades)
+        for fill, amount in await ledger.unassigned_fills(None, oldest_ms):
+            loose[fill.instrument_name].append(LooseFill(fill=fill, amount=amount))
+    return LedgerReading(
+        trades=trades,
+        with_entry_fills=frozenset(
+            trade_id for trade_id, parts in shares.items() if any(share.is_entry for share in parts)
+        ),
+        working=await ledger.working_orders(),
+        loose_fills=loose,
+        last_fill_ms=await ledger.last_fill_ms_by_instrument(),
+    )
+
+
+def currencies_of(trades: Iterable[Trade], instrument_names: Iterable[str]) -> set[str]:
+    """The settlement currencies in which something of ours may have happened."""
+    names = {trade.instrument_name for trade in trades} | set(instrument_names)
+    return {contract_of(name).settlement_currency for name in names}

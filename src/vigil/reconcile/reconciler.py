@@ -1,0 +1,328 @@
+"""Level, not edge: compare the ledger with the exchange and mend the difference.
+
+At start, after every reconnect, every interval, on demand, and sooner when something was left in
+doubt. Never two passes at a time. A pass that cannot read everything changes nothing.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import structlog
+
+from vigil.clock import Clock
+from vigil.desk.books import Books
+from vigil.desk.desk import Desk
+from vigil.domain.instrument import contract_of
+from vigil.domain.order import Fill, Order, OrderStatus, OwnOrder
+from vigil.errors import VigilError
+from vigil.ledger.ledger import Ledger
+from vigil.ledger.runs import ReconciliationRun
+from vigil.reconcile.doubt import Absences, Verdict
+from vigil.reconcile.drift import SETTLE_MS, Drift, Unsettled, Vanished, compare
+from vigil.reconcile.observe import (
+    OVERLAP_MS,
+    Quotes,
+    Source,
+    currencies_of,
+    read_exchange,
+    read_ledger,
+)
+from vigil.reconcile.remedies import Remedied, Remedies, describe, is_mended_by_us
+
+log = structlog.get_logger(__name__)
+
+# A remedy can uncover the next difference: a trade closed leaves its stop over. Each round starts
+# from fresh readings; what is still there after these is left for the next pass.
+ROUNDS_MAX = 4
+
+# Between the socket's reading and the second witness's, so that both cannot be one hiccup.
+SECOND_LOOK_DELAY_S = 2.0
+
+PASS_TIMEOUT_S = 30.0
+
+# However often a pass is asked for.
+PASS_SPACING_S = 0.5
+
+
+class Exchange(Source, Quotes, Protocol):
+    """The session, as far as the reconciler needs it."""
+
+    @property
+    def is_live(self) -> bool:
+        """Whether a session is authenticated and subscribed."""
+        ...
+
+    @property
+    def epoch(self) -> int:
+        """Number of the current session."""
+        ...
+
+    def exchange_now_ms(self) -> int:
+        """The exchange's time as measured now."""
+        ...
+
+    async def orders_by_label(self, currency: str, label: str) -> tuple[Order, ...]:
+        """Every order under a label, whatever became of it."""
+        ...
+
+    async def fills_of_order(self, order_id: str) -> tuple[Fill, ...]:
+        """Executions of one order."""
+        ...
+
+
+@dataclass(slots=True)
+class _Pass:
+    """What one pass has found and done so far."""
+
+    cause: str
+    started_ms: int
+    open_trades: int = 0
+    drifts: list[str] = field(default_factory=list)
+    remedies: list[str] = field(default_factory=list)
+    is_unsettled: bool = False
+
+    def note(self, remedied: Remedied) -> bool:
+        """Keep what was done; whether it changed something."""
+        self.remedies.append(remedied.line)
+        self.is_unsettled |= not remedied.is_done
+        return remedied.is_done
+
+
+class Reconciler:
+    """Runs passes, one at a time.
+
+    Args:
+        witness: A second way to ask the exchange, used before anything is concluded from absence.
+        on_pass: Told of every finished pass.
+        instrument_names: The instruments that strategies trade now.
+    """
+
+    def __init__(
+        self,
+        *,
+        ledger: Ledger,
+        books: Books,
+        desk: Desk,
+        exchange: Exchange,
+        witness: Source,
+        clock: Clock,
+        interval_s: float,
+        on_pass: Callable[[ReconciliationRun], None],
+        instrument_names: Callable[[], Iterable[str]],
+    ) -> None:
+        self._ledger = ledger
+        self._books = books
+        self._exchange = exchange
+        self._witness = witness
+        self._clock = clock
+        self._interval_s = interval_s
+        self._on_pass = on_pass
+        self._instrument_names = instrument_names
+        self._remedies = Remedies(ledger=ledger, books=books, desk=desk, exchange=exchange)
+        self._absences = Absences({})
+        self._searched: set[str] = set()
+        self._complete_ms: int | None = None
+        self._lock = asyncio.Lock()
+        self._wake = asyncio.Event()
+        self._cause = "start"
+        self.next_run_ms: int | None = None
+        self.last_run: ReconciliationRun | None = None
+        self.last_beat_s: float | None = None
+
+    def request(self, cause: str) -> None:
+        """Ask for a pass as soon as possible."""
+        self._cause = cause
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Make passes until cancelled."""
+        while True:
+            self.last_beat_s = self._clock.elapsed_s()
+            if not self._exchange.is_live:
+                await self._rest(self._interval_s)
+                continue
+            cause, self._cause = self._cause, "interval"
+            run = await self.run_once(cause)
+            soon = run.outcome != "ok" or run.is_unsettled
+            await self._rest(min(SETTLE_MS / 1000, self._interval_s) if soon else self._interval_s)
+
+    async def run_once(self, cause: str) -> ReconciliationRun:
+        """Make one pass now, after the one that is running if there is one."""
+        async with self._lock:
+            self._wake.clear()
+            current = _Pass(cause=cause, started_ms=self._exchange.exchange_now_ms())
+            log.info("[Reconciliation] Running database-Deribit sync check", cause=cause)
+            outcome, reason = "ok", None
+            try:
+                async with asyncio.timeout(PASS_TIMEOUT_S):
+                    await self._pass(current)
+            except TimeoutError:
+                outcome, reason = "skipped", f"no complete reading in {PASS_TIMEOUT_S:g} s"
+            except VigilError as error:
+                outcome, reason = "skipped", str(error)
+            if reason is not None:
+                log.warning(f"[Reconciliation] Skipped: {reason}")
+            elif not current.drifts:
+                log.info("[Reconciliation] All database trades match Deribit positions")
+            run = ReconciliationRun(
+                started_ms=current.started_ms,
+                finished_ms=self._exchange.exchange_now_ms(),
+                trigger=cause,
+                outcome=outcome,
+                reason=reason,
+                open_trades=current.open_trades,
+                drifts=tuple(current.drifts),
+                remedies=tuple(current.remedies),
+                is_unsettled=current.is_unsettled,
+            )
+            await self._ledger.record_reconciliation(run)
+            self.last_run = run
+            self._on_pass(run)
+            return run
+
+    async def _rest(self, delay_s: float) -> None:
+        self.next_run_ms = self._clock.now_ms() + round(delay_s * 1000)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(delay_s):
+                await self._wake.wait()
+                await self._clock.sleep(PASS_SPACING_S)
+
+    async def _pass(self, current: _Pass) -> None:
+        epoch = self._exchange.epoch
+        await self._catch_up()
+        unresolved = await self._resolve_doubts()
+        for attempt in range(ROUNDS_MAX):
+            drifts = await self._look(current, is_first=attempt == 0)
+            acted = await self._mend(drifts, current)
+            if epoch != self._exchange.epoch:
+                current.is_unsettled = True
+                return
+            if not acted:
+                break
+            await self._catch_up()
+        current.is_unsettled |= bool(unresolved)
+
+    async def _look(self, current: _Pass, *, is_first: bool) -> tuple[Drift, ...]:
+        trades = (await self._ledger.open_trades()).trades
+        if is_first:
+            current.open_trades = len(trades)
+            log.info(f"[Reconciliation] Found {len(trades)} open trades in database")
+        started_ms = self._exchange.exchange_now_ms()
+        exchange = await read_exchange(
+            self._exchange, self._exchange, trades=trades, started_ms=started_ms
+        )
+        await self._books.book_orders(exchange.open_orders)
+        return compare(await read_ledger(self._ledger), exchange)
+
+    async def _mend(self, drifts: Iterable[Drift], current: _Pass) -> bool:
+        """Carry out the remedies; True when any of them changed something."""
+        acted = False
+        vanished: list[Vanished] = []
+        await self._remedies.report_unreadable()
+        await self._remedies.report_foreign(drifts)
+        for drift in drifts:
+            if isinstance(drift, Unsettled):
+                current.is_unsettled = True
+                continue
+            line = describe(drift)
+            if line not in current.drifts:
+                current.drifts.append(line)
+            if isinstance(drift, Vanished):
+                vanished.append(drift)
+            elif is_mended_by_us(drift):
+                acted |= current.note(await self._remedies.apply(drift))
+        if vanished:
+            acted |= await self._close_vanished(vanished, current)
+        return acted
+
+    async def _close_vanished(self, vanished: list[Vanished], current: _Pass) -> bool:
+        """Ask the second witness, and close at mark what is gone there as well."""
+        await self._clock.sleep(SECOND_LOOK_DELAY_S)
+        trades = [drift.trade for drift in vanished]
+        started_ms = self._exchange.exchange_now_ms()
+        for trade in trades:
+            fills = await self._witness.fills_since(
+                trade.settlement_currency, trade.entry_time_ms - OVERLAP_MS, started_ms
+            )
+            await self._books.book_fills(fills)
+        exchange = await read_exchange(
+            self._witness, self._exchange, trades=trades, started_ms=started_ms
+        )
+        again = compare(await read_ledger(self._ledger), exchange)
+        gone = {drift.trade.trade_id: drift.trade for drift in again if isinstance(drift, Vanished)}
+        acted = False
+        for trade in trades:
+            if trade.trade_id not in gone:
+                current.is_unsettled = True
+                continue
+            mark_price = exchange.mark_prices[trade.instrument_name]
+            acted |= current.note(
+                await self._remedies.close_at_estimate(gone[trade.trade_id], mark_price, started_ms)
+            )
+        return acted
+
+    async def _catch_up(self) -> None:
+        """Book every execution since the last complete search.
+
+        The cursor is the time of that search and not of the newest fill: after a gap the stream
+        may bring new fills before the old ones were asked for. A trade that a person inserted is
+        searched for from its entry on.
+        """
+        now_ms = self._exchange.exchange_now_ms()
+        if self._complete_ms is None:
+            self._complete_ms = await self._ledger.last_good_run_ms()
+        since_ms = (self._complete_ms or now_ms) - OVERLAP_MS
+        trades = (await self._ledger.open_trades()).trades
+        unsearched = [trade for trade in trades if trade.trade_id not in self._searched]
+        for currency in sorted(currencies_of(trades, self._instrument_names())):
+            entries_ms = [
+                trade.entry_time_ms - OVERLAP_MS
+                for trade in unsearched
+                if trade.settlement_currency == currency
+            ]
+            start_ms = max(0, min([since_ms, *entries_ms]))
+            await self._books.book_fills(
+                await self._exchange.fills_since(currency, start_ms, now_ms)
+            )
+        self._searched = {trade.trade_id for trade in trades}
+        self._complete_ms = now_ms
+
+    async def _resolve_doubts(self) -> list[OwnOrder]:
+        """Find out what became of orders that were sent, or perhaps sent, and not answered."""
+        unresolved: list[OwnOrder] = []
+        for order in await self._ledger.working_orders():
+            if order.status.is_unproven and order.parent_label is None:
+                resolved = await self._resolve(order)
+                if not resolved:
+                    unresolved.append(order)
+        return unresolved
+
+    async def _resolve(self, order: OwnOrder) -> bool:
+        currency = contract_of(order.instrument_name).settlement_currency
+        searched_ms = self._exchange.exchange_now_ms()
+        found = await self._exchange.orders_by_label(currency, order.label)
+        if found:
+            self._absences.forget(order.label)
+            log.info(
+                "order.found",
+                label=order.label,
+                order_id=found[0].order_id,
+                status=found[0].status.value,
+            )
+            if len(found) > 1:
+                await self._remedies.report_twins(order, found)
+            await self._books.book_orders(found)
+            for one in found:
+                if one.filled_amount:
+                    await self._books.book_fills(await self._exchange.fills_of_order(one.order_id))
+            return True
+        if self._absences.judge(order, searched_ms=searched_ms) is Verdict.WAIT:
+            return False
+        log.warning("order.absent", label=order.label, action="recorded as failed, not sent again")
+        await self._books.record(
+            order.label, OrderStatus.FAILED, reason="proven absent at the exchange"
+        )
+        return True

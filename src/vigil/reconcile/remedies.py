@@ -1,0 +1,312 @@
+"""One remedy for each kind of drift, carried out and told.
+
+Closing, protecting and cancelling go through the order desk like any other order. What belongs to
+others is never touched: people are told, once, and told again when it is gone.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from typing import Protocol, assert_never
+
+import structlog
+
+from vigil.deribit.outcome import Confirmed, Outcome, Refused, Unknown
+from vigil.desk.books import Books
+from vigil.desk.desk import Desk
+from vigil.domain.instrument import contract_of
+from vigil.domain.money import decimal_text
+from vigil.domain.order import Order, OrderStatus, OwnOrder, Role
+from vigil.domain.trade import ExitReason, Trade
+from vigil.ledger.ledger import Ledger
+from vigil.reconcile.drift import (
+    Crossed,
+    Drift,
+    ForeignOrder,
+    ForeignPosition,
+    Leftover,
+    Misfit,
+    Naked,
+    Orphan,
+    Silent,
+    Stillborn,
+    Unexplained,
+    Unprotectable,
+    Unrecorded,
+    Unsettled,
+    Vanished,
+)
+
+log = structlog.get_logger(__name__)
+
+
+class OrderLookup(Protocol):
+    """The exchange's word on an order of ours."""
+
+    async def orders_by_label(self, currency: str, label: str) -> tuple[Order, ...]:
+        """Every order under a label, whatever became of it."""
+        ...
+
+
+# The exchange would fire such a stop at once: the price is beyond it. Source: PROTOCOL §3, 11036.
+INVALID_TRIGGER_PRICE = 11036
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Remedied:
+    """What was done about a drift.
+
+    Args:
+        is_done: Whether it worked; else the next pass looks again.
+    """
+
+    line: str
+    is_done: bool = True
+
+
+_TOLD_ONLY = (ForeignOrder, ForeignPosition, Unexplained, Unprotectable, Unsettled, Vanished)
+
+
+def is_mended_by_us(drift: Drift) -> bool:
+    """Whether the drift has a remedy of its own, beyond telling people."""
+    return not isinstance(drift, _TOLD_ONLY)
+
+
+def describe(drift: Drift) -> str:
+    """The drift in one line."""
+    match drift:
+        case Orphan(exit=exit_):
+            what = f"{decimal_text(exit_.amount)} closed by fills of others"
+            return f"orphan trade {exit_.trade.trade_id}: {what}"
+        case Vanished(trade=trade):
+            return f"orphan trade {trade.trade_id}: not at the exchange, no fill found"
+        case Unexplained(trade=trade, missing_amount=amount):
+            return f"trade {trade.trade_id}: {decimal_text(amount)} missing, no fill found"
+        case Naked(trade=trade):
+            return f"trade {trade.trade_id}: no stop rests at the exchange"
+        case Crossed(trade=trade, mark_price=mark_price):
+            return f"trade {trade.trade_id}: mark {decimal_text(mark_price)} is beyond its stop"
+        case Unprotectable(trade=trade):
+            return f"trade {trade.trade_id}: has no stop_loss, so none can be placed"
+        case Misfit(trade=trade, role=role, order=order):
+            return (
+                f"trade {trade.trade_id}: {role.value} {order.order_id} has the wrong size or price"
+            )
+        case Leftover(order=order):
+            return f"leftover order {order.order_id} {order.label}"
+        case Unrecorded(order=order):
+            return f"order {order.order_id} {order.label} is not in the ledger"
+        case Silent(order=order):
+            return f"order {order.order_id} {order.label} rests in the ledger only"
+        case Stillborn(order=order):
+            return f"linked order {order.label} never came to life"
+        case ForeignPosition(instrument_name=name, size=size):
+            return f"foreign position {decimal_text(size)} in {name}"
+        case ForeignOrder(order=order):
+            return f"foreign order {order.order_id} in {order.instrument_name}"
+        case Unsettled(instrument_name=name, why=why):
+            return f"{name}: {why}"
+        case _:
+            assert_never(drift)
+
+
+class Remedies:
+    """Carries remedies out."""
+
+    def __init__(self, *, ledger: Ledger, books: Books, desk: Desk, exchange: OrderLookup) -> None:
+        self._ledger = ledger
+        self._books = books
+        self._desk = desk
+        self._exchange = exchange
+        self._told: set[tuple[str, str]] = set()
+
+    async def apply(self, drift: Drift) -> Remedied:
+        """Mend one drift."""
+        match drift:
+            case Orphan():
+                return await self._close_orphan(drift)
+            case Naked(trade=trade):
+                return await self._protect(trade)
+            case Crossed(trade=trade):
+                return await self._close_beyond_stop(trade)
+            case Misfit():
+                return await self._fit(drift)
+            case Leftover(order=order):
+                log.info(
+                    "[Reconciliation] Cancelling leftover order",
+                    order_id=order.order_id,
+                    label=order.label,
+                )
+                outcome = await self._desk.cancel(order.order_id, why="its trade is closed")
+                return _remedied(outcome, f"leftover order {order.order_id} cancelled")
+            case Unrecorded(order=order):
+                return await self._cancel_unrecorded(order)
+            case Silent(order=own):
+                return await self._ask_about(own, OrderStatus.CANCELLED)
+            case Stillborn(order=own):
+                return await self._ask_about(own, OrderStatus.FAILED)
+            case (
+                Vanished()
+                | Unexplained()
+                | Unprotectable()
+                | ForeignPosition()
+                | ForeignOrder()
+                | Unsettled()
+            ):
+                raise AssertionError(f"{drift} has no remedy here")
+            case _:
+                assert_never(drift)
+
+    async def close_at_estimate(self, trade: Trade, mark_price: Decimal, now_ms: int) -> Remedied:
+        """Close a trade that is gone from both sources and that no fill explains."""
+        _log_orphan(trade)
+        closed = await self._books.close_at_estimate(trade, mark_price, now_ms)
+        _log_closed(closed)
+        return Remedied(line=f"orphan trade {trade.trade_id} closed at mark, pnl estimated")
+
+    async def report_unreadable(self) -> None:
+        """Tell people of rows in `trades` that cannot be read as trades."""
+        for problem in (await self._ledger.open_trades()).unreadable:
+            await self._tell("unreadable_trade", problem.trade_id, str(problem))
+
+    async def report_foreign(self, drifts: Iterable[Drift]) -> None:
+        """Tell people what they should look at, and when it is gone."""
+        seen: set[tuple[str, str]] = set()
+        for drift in drifts:
+            match drift:
+                case ForeignPosition(instrument_name=name):
+                    key = ("foreign_position", name)
+                case ForeignOrder(order=order):
+                    key = ("foreign_order", order.order_id)
+                case Unexplained(trade=trade):
+                    key = ("size_unexplained", trade.trade_id)
+                case Unprotectable(trade=trade):
+                    key = ("unprotectable_trade", trade.trade_id)
+                case _:
+                    continue
+            seen.add(key)
+            await self._tell(*key, describe(drift))
+        for kind, subject in self._told - seen:
+            if kind != "unreadable_trade":
+                self._told.discard((kind, subject))
+                await self._ledger.resolve_incident(kind, subject)
+
+    async def report_twins(self, order: OwnOrder, found: tuple[Order, ...]) -> None:
+        """Tell people that several orders carry one label of ours."""
+        ids = ", ".join(one.order_id for one in found)
+        await self._tell("duplicate_label", order.label, f"orders {ids} carry {order.label}")
+
+    async def _close_orphan(self, drift: Orphan) -> Remedied:
+        _log_orphan(drift.trade)
+        after = await self._books.close_by_fills(drift.trade, drift.exit.shares)
+        if after.is_open:
+            log.warning(
+                "[Reconciliation] Resized trade",
+                **_trade_facts(after),
+                open_amount=decimal_text(after.open_amount),
+            )
+            size = decimal_text(after.open_amount)
+            return Remedied(line=f"trade {after.trade_id} resized to {size}")
+        _log_closed(after)
+        return Remedied(line=f"orphan trade {after.trade_id} closed from fills")
+
+    async def _protect(self, trade: Trade) -> Remedied:
+        """Stop and target as a pair; failing that the stop alone; failing that, out."""
+        log.warning("[Reconciliation] Restoring missing protection", **_trade_facts(trade))
+        outcome = await self._desk.protect(trade)
+        if isinstance(outcome, Refused) and trade.take_profit is not None:
+            outcome = await self._desk.protect(replace(trade, take_profit=None))
+        if isinstance(outcome, Refused):
+            if outcome.code == INVALID_TRIGGER_PRICE:
+                return await self._close_beyond_stop(trade)
+            await self._tell(
+                "protection_refused",
+                trade.trade_id,
+                f"trade {trade.trade_id} has no stop: the exchange refused it, "
+                f"{outcome.code} {outcome.message}",
+            )
+        return _remedied(outcome, f"trade {trade.trade_id}: protection restored")
+
+    async def _close_beyond_stop(self, trade: Trade) -> Remedied:
+        log.warning(
+            "[Reconciliation] Price is beyond the stop: closing at market", **_trade_facts(trade)
+        )
+        outcome = await self._desk.close(trade, ExitReason.SL_HIT)
+        return _remedied(outcome, f"trade {trade.trade_id}: closed at market")
+
+    async def _fit(self, drift: Misfit) -> Remedied:
+        trade, order = drift.trade, drift.order
+        is_stop = drift.role is Role.STOP
+        outcome = await self._desk.amend(
+            order.order_id,
+            amount=trade.open_amount if is_stop else trade.open_amount + order.filled_amount,
+            price=None if is_stop else order.price,
+            trigger_price=trade.stop_loss if is_stop else None,
+        )
+        return _remedied(outcome, f"trade {trade.trade_id}: {drift.role.value} fitted")
+
+    async def _cancel_unrecorded(self, order: Order) -> Remedied:
+        await self._tell("unrecorded_order", order.order_id, describe(Unrecorded(order=order)))
+        outcome = await self._desk.cancel(order.order_id, why="the ledger does not know it")
+        return _remedied(outcome, f"unrecorded order {order.order_id} cancelled")
+
+    async def _ask_about(self, own: OwnOrder, otherwise: OrderStatus) -> Remedied:
+        currency = contract_of(own.instrument_name).settlement_currency
+        found = await self._exchange.orders_by_label(currency, own.label)
+        await self._books.book_orders(found)
+        if any(order.status.is_final or order.status.is_resting for order in found):
+            return Remedied(line=f"order {own.label} is {found[-1].status.value}")
+        await self._books.record(own.label, otherwise, reason="not at the exchange")
+        return Remedied(
+            line=f"order {own.label} is not at the exchange, recorded as {otherwise.value}"
+        )
+
+    async def _tell(self, kind: str, subject: str, message: str) -> None:
+        if (kind, subject) not in self._told:
+            self._told.add((kind, subject))
+            log.warning(f"[Reconciliation] {message}", incident=kind)
+        await self._ledger.raise_incident(
+            kind=kind, subject=subject, severity="warning", message=message
+        )
+
+
+def _remedied(outcome: Outcome, line: str) -> Remedied:
+    match outcome:
+        case Confirmed():
+            return Remedied(line=line)
+        case Refused(code=code, message=message):
+            return Remedied(line=f"{line}: refused, {code} {message}", is_done=False)
+        case Unknown(reason=reason):
+            return Remedied(line=f"{line}: in doubt, {reason}", is_done=False)
+        case _:
+            assert_never(outcome)
+
+
+def _log_orphan(trade: Trade) -> None:
+    log.warning(
+        "[Reconciliation] ORPHAN TRADE DETECTED",
+        trade_id=trade.trade_id,
+        instrument=trade.instrument_name,
+        side=trade.side.value,
+        amount=decimal_text(trade.open_amount),
+    )
+
+
+def _log_closed(trade: Trade) -> None:
+    log.warning(
+        "[Reconciliation] Closed orphan trade",
+        trade_id=trade.trade_id,
+        exit_price=trade.exit_price,
+        pnl=None if trade.pnl is None else decimal_text(trade.pnl),
+        currency=trade.settlement_currency,
+        exit_reason=trade.exit_reason,
+        pnl_source=trade.pnl_source,
+    )
+
+
+def _trade_facts(trade: Trade) -> dict[str, object]:
+    return {
+        "trade_id": trade.trade_id,
+        "instrument": trade.instrument_name,
+        "stop": trade.stop_loss,
+    }

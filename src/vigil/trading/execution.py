@@ -1,0 +1,271 @@
+"""Do: approved wishes and remedies become order requests, with their ledger rows beside them.
+
+Each plan is what goes on the wire (`request`) and what must be committed before it (`orders`).
+The prices of protective orders trigger on mark, so that one bad print does not close a position.
+"""
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+from vigil.domain.labels import make_label
+from vigil.domain.order import (
+    Direction,
+    LinkedOrder,
+    OrderRequest,
+    OrderType,
+    OwnOrder,
+    Role,
+    Trigger,
+)
+from vigil.domain.trade import ExitReason, Trade
+from vigil.trading.risk import Approved
+
+# The matching engine must not start a request later than this after we sent it: it bounds how long
+# an unanswered order can stay in doubt. FAULTS §4 wants 2 to 5 seconds.
+ORDER_VALIDITY_MS = 4_000
+
+# Attempts that heal or close on behalf of nobody running carry this strategy in their label.
+ORPHANAGE = "vigil"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Author:
+    """On whose behalf an order is placed."""
+
+    strategy_id: str
+    strategy_name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """An order request and the rows that make it durable before it leaves."""
+
+    request: OrderRequest
+    orders: tuple[OwnOrder, ...]
+
+    @property
+    def label(self) -> str:
+        """The label of the primary order."""
+        return self.request.label
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stamp:
+    """When a plan is made.
+
+    Args:
+        now_ms: Our wall time, for the record.
+        exchange_now_ms: The exchange's time as we measure it, for `valid_until`.
+    """
+
+    now_ms: int
+    exchange_now_ms: int
+
+    @property
+    def valid_until_ms(self) -> int:
+        """Exchange time after which the request must not be started."""
+        return self.exchange_now_ms + ORDER_VALIDITY_MS
+
+
+def author_of(trade: Trade) -> Author:
+    """The author for orders that heal `trade`; rows inserted by hand belong to nobody."""
+    return Author(strategy_id=trade.strategy_id or ORPHANAGE, strategy_name=trade.strategy_name)
+
+
+def plan_entry(
+    approved: Approved,
+    *,
+    instrument_name: str,
+    author: Author,
+    intent_ids: tuple[int, int, int],
+    stamp: Stamp,
+) -> Plan:
+    """A market entry that carries its stop and target, so that there is no naked moment."""
+    entry_id, stop_id, target_id = intent_ids
+    label = make_label(author.strategy_id, entry_id)
+    draft = _Draft(
+        author=author, instrument_name=instrument_name, trade_id=f"t{entry_id}", stamp=stamp
+    )
+    exit_direction = approved.direction.opposite
+    rows = [
+        draft.row(Role.ENTRY, entry_id, approved.direction, OrderType.MARKET, approved.amount),
+        draft.stop(stop_id, exit_direction, approved.amount, approved.bracket.stop_price, label),
+    ]
+    if approved.bracket.target_price is not None:
+        price = approved.bracket.target_price
+        rows.append(draft.target(target_id, exit_direction, approved.amount, price, label))
+    request = OrderRequest(
+        instrument_name=instrument_name,
+        direction=approved.direction,
+        order_type=OrderType.MARKET,
+        amount=approved.amount,
+        label=label,
+        valid_until_ms=stamp.valid_until_ms,
+        linked=tuple(_linked(row) for row in rows[1:]),
+    )
+    return Plan(request=request, orders=tuple(rows))
+
+
+def plan_protection(
+    trade: Trade, *, author: Author, intent_ids: tuple[int, int], stamp: Stamp
+) -> Plan:
+    """The stop of an unprotected trade, and its target as the other half of a pair.
+
+    They go as one linked pair because a second free-standing reduce-only order that covers the
+    same position is refused. Source: PROTOCOL §11, 11030 `invalid_reduce_only_order`.
+    """
+    assert trade.stop_loss is not None
+    stop_id, target_id = intent_ids
+    label = make_label(author.strategy_id, stop_id)
+    draft = _Draft(
+        author=author,
+        instrument_name=trade.instrument_name,
+        trade_id=trade.trade_id,
+        stamp=stamp,
+    )
+    direction = trade.side.opposite
+    rows = [draft.stop(stop_id, direction, trade.open_amount, trade.stop_loss, None)]
+    if trade.take_profit is not None:
+        rows.append(draft.target(target_id, direction, trade.open_amount, trade.take_profit, label))
+    request = OrderRequest(
+        instrument_name=trade.instrument_name,
+        direction=direction,
+        order_type=OrderType.STOP_MARKET,
+        amount=trade.open_amount,
+        label=label,
+        trigger=Trigger.MARK,
+        trigger_price=trade.stop_loss,
+        reduce_only=True,
+        valid_until_ms=stamp.valid_until_ms,
+        linked=tuple(_linked(row) for row in rows[1:]),
+        linked_one_cancels=len(rows) > 1,
+    )
+    return Plan(request=request, orders=tuple(rows))
+
+
+def plan_close(
+    trade: Trade, *, author: Author, intent_id: int, reason: ExitReason, stamp: Stamp
+) -> Plan:
+    """A reduce-only market order over what is still open of the trade."""
+    draft = _Draft(
+        author=author,
+        instrument_name=trade.instrument_name,
+        trade_id=trade.trade_id,
+        stamp=stamp,
+    )
+    row = draft.row(
+        Role.CLOSE,
+        intent_id,
+        trade.side.opposite,
+        OrderType.MARKET,
+        trade.open_amount,
+        reduce_only=True,
+        reason=reason.value,
+    )
+    request = OrderRequest(
+        instrument_name=trade.instrument_name,
+        direction=row.direction,
+        order_type=OrderType.MARKET,
+        amount=row.amount,
+        label=row.label,
+        reduce_only=True,
+        valid_until_ms=stamp.valid_until_ms,
+    )
+    return Plan(request=request, orders=(row,))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Draft:
+    """What all rows of one plan have in common."""
+
+    author: Author
+    instrument_name: str
+    trade_id: str
+    stamp: Stamp
+
+    def row(
+        self,
+        role: Role,
+        intent_id: int,
+        direction: Direction,
+        order_type: OrderType,
+        amount: Decimal,
+        *,
+        price: Decimal | None = None,
+        trigger_price: Decimal | None = None,
+        reduce_only: bool = False,
+        parent_label: str | None = None,
+        reason: str | None = None,
+    ) -> OwnOrder:
+        return OwnOrder(
+            label=make_label(self.author.strategy_id, intent_id),
+            intent_id=intent_id,
+            attempt=1,
+            strategy_id=self.author.strategy_id,
+            strategy_name=self.author.strategy_name,
+            role=role,
+            trade_id=self.trade_id,
+            instrument_name=self.instrument_name,
+            direction=direction,
+            order_type=order_type,
+            amount=amount,
+            created_ms=self.stamp.now_ms,
+            valid_until_ms=self.stamp.valid_until_ms,
+            price=price,
+            trigger_price=trigger_price,
+            reduce_only=reduce_only,
+            parent_label=parent_label,
+            reason=reason,
+        )
+
+    def stop(
+        self,
+        intent_id: int,
+        direction: Direction,
+        amount: Decimal,
+        trigger_price: Decimal,
+        parent_label: str | None,
+    ) -> OwnOrder:
+        return self.row(
+            Role.STOP,
+            intent_id,
+            direction,
+            OrderType.STOP_MARKET,
+            amount,
+            trigger_price=trigger_price,
+            reduce_only=True,
+            parent_label=parent_label,
+        )
+
+    def target(
+        self,
+        intent_id: int,
+        direction: Direction,
+        amount: Decimal,
+        price: Decimal,
+        parent_label: str | None,
+    ) -> OwnOrder:
+        return self.row(
+            Role.TARGET,
+            intent_id,
+            direction,
+            OrderType.LIMIT,
+            amount,
+            price=price,
+            reduce_only=True,
+            parent_label=parent_label,
+        )
+
+
+def _linked(row: OwnOrder) -> LinkedOrder:
+    is_trigger = row.order_type is OrderType.STOP_MARKET
+    return LinkedOrder(
+        direction=row.direction,
+        order_type=row.order_type,
+        amount=row.amount,
+        label=row.label,
+        price=row.price,
+        trigger_price=row.trigger_price,
+        trigger=Trigger.MARK if is_trigger else None,
+        reduce_only=True,
+    )

@@ -1,0 +1,262 @@
+"""One strategy's life as a function: what it knows, and an event, give what it does.
+
+Signal, risk and execution meet here. Nothing in this module waits, reads a clock or writes; the
+executor feeds it and carries out the commands.
+"""
+
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from typing import assert_never
+
+from vigil.domain.instrument import Instrument
+from vigil.domain.market import Ticker
+from vigil.domain.order import OrderStatus, OwnOrder, Role
+from vigil.domain.standing import AnalysisState
+from vigil.domain.trade import Trade
+from vigil.trading.protection import is_tighter
+from vigil.trading.risk import Approved, Refused, RiskView, cooldown_until_ms, review
+from vigil.trading.signal import (
+    Checkpoint,
+    Enter,
+    Exit,
+    Limits,
+    MoveStop,
+    OpenPosition,
+    Strategy,
+)
+
+DAY_MS = 86_400_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StrategyState:
+    """What one strategy knows of itself beside its indicators.
+
+    Args:
+        trade: Its open trade.
+        entry: Its entry that is sent and not settled, or in doubt.
+        last_exit_ms: Exchange time at which its last trade closed.
+        day: UTC day number of `trades_today`.
+    """
+
+    instrument: Instrument
+    limits: Limits
+    is_paused: bool
+    trade: Trade | None = None
+    entry: OwnOrder | None = None
+    last_exit_ms: int | None = None
+    day: int = 0
+    trades_today: int = 0
+    ticker: Ticker | None = None
+    checkpoints: tuple[Checkpoint, ...] = ()
+
+    def trades_on(self, now_ms: int) -> int:
+        """Trades opened on the UTC day of `now_ms`, an unsettled entry counted as one."""
+        settled = self.trades_today if self.day == now_ms // DAY_MS else 0
+        return settled + (self.entry is not None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuoteSeen:
+    """A quote of the strategy's instrument."""
+
+    ticker: Ticker
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TradeChanged:
+    """The ledger booked something on a trade of this strategy."""
+
+    trade: Trade
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnOrderChanged:
+    """An order of this strategy moved on in its life."""
+
+    order: OwnOrder
+
+
+StrategyEvent = QuoteSeen | TradeChanged | OwnOrderChanged
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlaceEntry:
+    """Commit and send an approved entry."""
+
+    approved: Approved
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TightenStop:
+    """Record the new stop of the open trade, then move it at the exchange."""
+
+    trade: Trade
+    stop_price: Decimal
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CloseTrade:
+    """Close the open trade at market."""
+
+    trade: Trade
+    reason: str
+
+
+Command = PlaceEntry | TightenStop | CloseTrade
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """What one event led to."""
+
+    state: StrategyState
+    commands: tuple[Command, ...] = ()
+    refusals: tuple[Refused, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What every step looks at beside the event.
+
+    Args:
+        now_ms: Exchange time.
+        trading_refusal: Why nobody may open anything now; None when trading is allowed.
+    """
+
+    now_ms: int
+    trading_refusal: str | None = None
+
+
+def step(
+    state: StrategyState, strategy: Strategy, event: StrategyEvent, around: Surroundings
+) -> Step:
+    """Take one event: the next state, and what is to be done."""
+    match event:
+        case QuoteSeen(ticker=ticker):
+            return _on_quote(replace(state, ticker=ticker), strategy, ticker, around)
+        case TradeChanged(trade=trade):
+            return Step(state=_with_trade(state, trade))
+        case OwnOrderChanged(order=order):
+            return Step(state=_with_order(state, order))
+        case _:
+            assert_never(event)
+
+
+def _on_quote(
+    state: StrategyState, strategy: Strategy, ticker: Ticker, around: Surroundings
+) -> Step:
+    decision = strategy.on_ticker(ticker, _position(state.trade))
+    if decision.checkpoints:
+        state = replace(state, checkpoints=decision.checkpoints)
+    commands: list[Command] = []
+    refusals: list[Refused] = []
+    for intent in decision.intents:
+        match intent:
+            case Enter():
+                # A second wish in one decision meets the first as a working entry.
+                has_entry = state.entry is not None or any(
+                    isinstance(command, PlaceEntry) for command in commands
+                )
+                verdict = review(intent, _risk_view(state, ticker, around, has_entry=has_entry))
+                match verdict:
+                    case Approved():
+                        commands.append(PlaceEntry(approved=verdict))
+                    case Refused():
+                        refusals.append(verdict)
+                    case _:
+                        assert_never(verdict)
+            case MoveStop(stop_price=price, reason=reason):
+                trade = state.trade
+                if trade is not None and price.is_finite() and price > 0:
+                    rounded = state.instrument.round_price(price)
+                    if is_tighter(trade, rounded):
+                        commands.append(TightenStop(trade=trade, stop_price=rounded, reason=reason))
+            case Exit(reason=reason):
+                if state.trade is not None:
+                    commands.append(CloseTrade(trade=state.trade, reason=reason))
+            case _:
+                assert_never(intent)
+    return Step(state=state, commands=tuple(commands), refusals=tuple(refusals))
+
+
+def _risk_view(
+    state: StrategyState, ticker: Ticker, around: Surroundings, *, has_entry: bool
+) -> RiskView:
+    return RiskView(
+        instrument=state.instrument,
+        limits=state.limits,
+        ticker=ticker,
+        now_ms=around.now_ms,
+        trading_refusal=around.trading_refusal,
+        is_paused=state.is_paused,
+        has_open_trade=state.trade is not None,
+        has_working_entry=has_entry,
+        last_exit_ms=state.last_exit_ms,
+        trades_today=state.trades_on(around.now_ms),
+    )
+
+
+def _position(trade: Trade | None) -> OpenPosition | None:
+    if trade is None:
+        return None
+    return OpenPosition(
+        side=trade.side,
+        entry_price=trade.entry_price,
+        amount=trade.open_amount,
+        entry_time_ms=trade.entry_time_ms,
+        stop_loss=trade.stop_loss,
+        take_profit=trade.take_profit,
+    )
+
+
+def _with_trade(state: StrategyState, trade: Trade) -> StrategyState:
+    known = state.trade
+    if trade.is_open:
+        day = trade.entry_time_ms // DAY_MS
+        if known is not None and known.trade_id == trade.trade_id:
+            return replace(state, trade=trade)
+        count = state.trades_today if state.day == day else 0
+        # The entry that opened the trade is now counted by the trade itself.
+        return replace(state, trade=trade, entry=None, day=day, trades_today=count + 1)
+    if known is not None and known.trade_id != trade.trade_id:
+        return state  # news of an older trade, corrected by late fills
+    last_exit_ms = max(trade.exit_time_ms or 0, state.last_exit_ms or 0)
+    if known is None and state.entry is not None and state.entry.trade_id == trade.trade_id:
+        # Opened and closed before we looked: the trade still counts for its day.
+        day = trade.entry_time_ms // DAY_MS
+        count = state.trades_today if state.day == day else 0
+        state = replace(state, entry=None, day=day, trades_today=count + 1)
+    return replace(state, trade=None, last_exit_ms=last_exit_ms)
+
+
+def _with_order(state: StrategyState, order: OwnOrder) -> StrategyState:
+    if order.role is not Role.ENTRY:
+        return state
+    known = state.entry
+    if known is not None and known.label != order.label:
+        return state
+    if state.trade is not None and state.trade.trade_id == order.trade_id:
+        return state  # already counted as the trade that it opened
+    if order.status.is_final and (order.status is not OrderStatus.FILLED):
+        return replace(state, entry=None) if known is not None else state
+    if order.status is OrderStatus.FILLED and known is None:
+        return state  # its trade was opened and closed before this news came
+    return replace(state, entry=order)
+
+
+def analysis_state(state: StrategyState, now_ms: int) -> AnalysisState:
+    """What the strategy is doing now; `now_ms` is exchange time."""
+    if state.trade is not None:
+        return AnalysisState.POSITION_OPEN
+    if state.entry is not None:
+        return AnalysisState.SIGNAL_DETECTED
+    if state.is_paused:
+        return AnalysisState.PAUSED
+    until_ms = cooldown_until_ms(state.limits, state.last_exit_ms)
+    if until_ms is not None and now_ms < until_ms:
+        return AnalysisState.COOLDOWN
+    if state.ticker is None:
+        return AnalysisState.INITIALIZING
+    return AnalysisState.ANALYZING
