@@ -9,7 +9,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1] / "src" / "vigil"
 
-LINES_MAX = 400
+# "About 400": a module is not cut in two for the sake of a few lines.
+LINES_MAX = 420
 
 # --- what is allowed
 
@@ -174,6 +175,12 @@ EDGES = {
         "supervision/supervisor.py",
         "asyncio.get_running_loop().create_task",
     ): "a child's task must outlive its cancelled keeper; the supervisor owns and awaits it",
+    ("app.py", "random.Random()"): "the composition root makes the dice that all others are handed",
+    (
+        "paper/server.py",
+        "asyncio.get_running_loop().create_task",
+    ): "`start` serves in a task of its own, which `stop` and `wait` await",
+    ("paper/server.py", "asyncio.ensure_future"): "awaited and cancelled within `start`",
     ("ledger/storage.py", "asyncio.sleep"): "gives way to the loop once; waits for no time",
     ("web/security.py", "secrets.token_urlsafe"): "an API token must not be predictable",
 }
@@ -411,7 +418,9 @@ def test_clocks_dice_waits_and_tasks_stay_behind_their_seams(path):
 
 
 def test_no_edge_is_allowed_that_nobody_uses():
-    used = {(path_below_root(path), what) for path in all_modules() for _, what in _unseamed_uses(path)}
+    used = {
+        (path_below_root(path), what) for path in all_modules() for _, what in _unseamed_uses(path)
+    }
     assert EDGES.keys() <= used
 
 
@@ -453,10 +462,12 @@ BROAD = {"Exception", "BaseException"}
 MAY_CATCH_ALL = {
     "supervision/supervisor.py": "decides what becomes of a child that raised anything",
     "web/border.py": "answers 500 instead of dropping the connection",
+    "ledger/transactions.py": "carries the error to whoever submitted the work, where it is raised",
+    "logs.py": "whatever a value's own text raises must not reach the caller who logs it",
 }
 
 
-def test_broad_excepts_belong_to_the_supervisor_and_the_http_border():
+def test_broad_excepts_stand_only_where_errors_are_handed_on():
     broad = {
         path_below_root(path)
         for path in all_modules()
@@ -472,14 +483,8 @@ def test_broad_excepts_belong_to_the_supervisor_and_the_http_border():
 # --- money
 
 
-def _is_seconds(node):
-    match node:
-        case ast.arg(arg=name) | ast.AnnAssign(target=ast.Name(id=name)):
-            return name.endswith(SECONDS_SUFFIX)
-        case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
-            return name.endswith(SECONDS_SUFFIX)
-        case _:
-            return False
+def _is_seconds(name):
+    return name.lower().endswith(SECONDS_SUFFIX)
 
 
 def _names_float(expression):
@@ -488,39 +493,62 @@ def _names_float(expression):
     )
 
 
-@pytest.mark.parametrize("path", [p for p in WITH_CODE if is_below(p.values[0], FLOATLESS)])
-def test_money_is_never_a_float(path):
-    """No float annotation (seconds apart), no `float(…)`, no float literal."""
-    floats = []
-    for node in ast.walk(tree_of(path)):
+def _floats(tree):
+    """Float annotations, conversions and literals, except where the name says seconds."""
+    seconds = set()
+    for node in ast.walk(tree):
+        match node:
+            case (
+                ast.arg(arg=name)
+                | ast.keyword(arg=str(name))
+                | ast.AnnAssign(target=ast.Name(id=name))
+                | ast.Assign(targets=[ast.Name(id=name)])
+            ) if _is_seconds(name):
+                seconds.update(ast.walk(node))
+            case ast.FunctionDef(name=name, returns=returns) if _is_seconds(name) and returns:
+                seconds.update((node, *ast.walk(returns)))
+            case _:
+                continue
+    for node in ast.walk(tree):
+        if node in seconds:
+            continue
         match node:
             case ast.arg(annotation=annotation) | ast.AnnAssign(annotation=annotation):
-                is_float = _names_float(annotation) and not _is_seconds(node)
+                is_float = _names_float(annotation)
             case ast.FunctionDef(returns=returns) | ast.AsyncFunctionDef(returns=returns):
-                is_float = _names_float(returns) and not _is_seconds(node)
-            case ast.Call(func=ast.Name(id="float")):
-                is_float = True
-            case ast.Constant(value=float()):
+                is_float = _names_float(returns)
+            case ast.Call(func=ast.Name(id="float")) | ast.Constant(value=float()):
                 is_float = True
             case _:
                 is_float = False
         if is_float:
-            floats.append(where(path, node))
-    assert floats == []
+            yield node
 
 
 @pytest.mark.parametrize("path", [p for p in WITH_CODE if is_below(p.values[0], FLOATLESS)])
-def test_decimals_are_never_made_from_float_literals(path):
-    made = [
-        where(path, node)
-        for node in ast.walk(tree_of(path))
-        if isinstance(node, ast.Call)
-        and ast.unparse(node.func) in ("Decimal", "decimal.Decimal")
-        and node.args
-        and isinstance(node.args[0], ast.Constant)
-        and isinstance(node.args[0].value, float)
-    ]
-    assert made == []
+def test_money_is_never_a_float(path):
+    assert [where(path, node) for node in _floats(tree_of(path))] == []
+
+
+@pytest.mark.parametrize(
+    ("source", "is_found"),
+    [
+        ("price: float = x", True),
+        ("def fee(amount: Decimal) -> float: ...", True),
+        ("def fee(amount: float | None) -> Decimal: ...", True),
+        ("prices: list[float] = []", True),
+        ("price = float(text)", True),
+        ("fee = amount * 0.5", True),
+        ("Decimal(0.1)", True),
+        ("TIMEOUT_S = 5.0", False),
+        ("def wait(delay_s: float) -> None: ...", False),
+        ("def left_s(self) -> float: ...", False),
+        ("wait(timeout_s=0.5)", False),
+        ("fee = amount * 2", False),
+    ],
+)
+def test_the_search_for_floats_sees_them(source, is_found):
+    assert bool(list(_floats(ast.parse(source)))) is is_found
 
 
 # --- modules

@@ -212,9 +212,7 @@ def _history(number: int, entered_ms: int, *, is_open: bool) -> _History:
         open_amount=_AMOUNT,
         stop_loss=_STOP_PRICE,
     )
-    return _History(
-        trade=settle(trade, shares), orders=(entry, stop), shares=tuple(shares)
-    )
+    return _History(trade=settle(trade, shares), orders=(entry, stop), shares=tuple(shares))
 
 
 def _fill(order: OwnOrder, price: Decimal) -> Fill:
@@ -285,4 +283,3 @@ def _as_exchange_shows(order: OwnOrder) -> Order:
 
 def _refused(what: str) -> Outcome:
     return Refused(code=NOT_SENT, message=f"the benchmark's exchange takes no orders: {what}")
-

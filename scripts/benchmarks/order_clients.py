@@ -139,6 +139,7 @@ async def _trade_with_vigil(url: str, name: str) -> None:
                 market=client,
                 authority=authority,
                 clock=clock,
+                request_pass=lambda _: None,
             ),
         )
         account = AccountStream(books, on_overflow=lambda: None)
@@ -165,7 +166,7 @@ async def _trade_with_vigil(url: str, name: str) -> None:
         tasks.create_task(account.run())
         tasks.create_task(executor.run())
         await live.wait()
-        while executor.snapshot() is None:  # not resumed yet
+        while executor.snapshot() is None:  # noqa: ASYNC110 - it resumes without telling anybody
             await asyncio.sleep(0.01)
         say_idle()
 

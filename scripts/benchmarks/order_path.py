@@ -14,7 +14,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import orjson
@@ -47,7 +47,6 @@ class _Client:
     """One connected client, and what it took, in µs, round by round."""
 
     websocket: ServerConnection | None = None
-    connected: asyncio.Event = field(default_factory=asyncio.Event)
     idle: asyncio.Event = field(default_factory=asyncio.Event)
     ordered: asyncio.Future[int] | None = None
     hot: list[list[float]] = field(default_factory=list)
@@ -73,18 +72,13 @@ async def _run(settings: Settings, sizes: _Sizes) -> dict[str, _Client]:
         assert websocket.request is not None
         client = clients[websocket.request.path.removeprefix("/")]
         client.websocket = websocket
-        client.connected.set()
         await _listen(client, websocket)
 
-    async with serve(
-        serve_client, "127.0.0.1", 0, compression=None, ping_interval=None
-    ) as server:
+    async with serve(serve_client, "127.0.0.1", 0, compression=None, ping_interval=None) as server:
         port = server.sockets[0].getsockname()[1]
-        with _client_processes(settings, f"ws://127.0.0.1:{port}"):
-            for client in clients.values():
-                async with asyncio.timeout(_CONNECT_WITHIN_S):
-                    await client.connected.wait()
-                    await client.idle.wait()
+        with _client_processes(settings, f"ws://127.0.0.1:{port}") as processes:
+            for name, client in clients.items():
+                await _await_idle(client, name, processes[name])
             for client in clients.values():
                 await _exchanges(client, sizes.warm_up, pause_s=0)
             for round_ in range(settings.rounds):
@@ -96,20 +90,31 @@ async def _run(settings: Settings, sizes: _Sizes) -> dict[str, _Client]:
 
 
 @contextlib.contextmanager
-def _client_processes(settings: Settings, url: str) -> Iterator[None]:
-    processes = [
-        subprocess.Popen(
+def _client_processes(
+    settings: Settings, url: str
+) -> Iterator[Mapping[str, subprocess.Popen[bytes]]]:
+    processes = {
+        name: subprocess.Popen(
             [sys.executable, "-m", "benchmarks.order_clients", name, f"{url}/{name}"],
             cwd=settings.directory,
         )
         for name in VARIANTS
-    ]
+    }
     try:
-        yield
+        yield processes
     finally:
-        for process in processes:
+        for process in processes.values():
             process.kill()
             process.wait()
+
+
+async def _await_idle(client: _Client, name: str, process: subprocess.Popen[bytes]) -> None:
+    """Wait until a client has connected and wants its first ticker."""
+    async with asyncio.timeout(_CONNECT_WITHIN_S):
+        while not client.idle.is_set():
+            if process.poll() is not None:
+                raise RuntimeError(f"client {name} ended with code {process.returncode}")
+            await asyncio.sleep(0.05)
 
 
 async def _listen(client: _Client, websocket: ServerConnection) -> None:

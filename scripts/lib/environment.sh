@@ -21,7 +21,7 @@ fail() {
 }
 
 is_recent_python() {
-    "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null
+    "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1
 }
 
 # Prints the interpreter to build .venv with: $PYTHON, or the first one that is recent enough.

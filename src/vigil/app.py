@@ -5,6 +5,7 @@ Stop: HTTP → reconciler → strategies → checkpoint → session → ledger.
 """
 
 import asyncio
+import contextlib
 import os
 import random
 import signal
@@ -146,7 +147,7 @@ class App:
         self._witness = RestWitness(
             settings.deribit_http_url, client_id, client_secret, clock=clock
         )
-        books = Books(ledger)
+        books = Books(ledger, on_foreign_fill=lambda: self._dispatch.request_pass("foreign fill"))
         desk = Desk(ledger=ledger, books=books, client=self._client, clock=clock)
         self._account = AccountStream(
             books, on_overflow=lambda: self._dispatch.request_pass("overflow")
@@ -290,10 +291,11 @@ class App:
         add(ChildSpec(name="watchdog", start=lambda: self._watchdog.run(self._vitals.not_alive)))
         await self._api.start()
         log.info("api.listening", url=self._api.url)
-        await self._await_first_pass()
+        await self._until(self._dispatch.first_session)
+        await self._fleet.validate(self._desired)
+        await self._until(self._dispatch.first_pass)
         if self._stop.is_set():
             return
-        await self._fleet.validate(self._desired)
         await self._fleet.start()
         add(ChildSpec(name="state file", start=self._watch_state_file))
         add(ChildSpec(name="checkpoint", start=self._keep_checkpoint))
@@ -302,18 +304,18 @@ class App:
         self._watchdog.status(f"{len(self._fleet.members)} strategies")
         log.info("vigil.ready", strategies=len(self._fleet.members))
 
-    async def _await_first_pass(self) -> None:
-        """Wait until ledger and exchange agree for the first time, for as long as it takes."""
-        first_pass = self._dispatch.first_pass
-        while not (first_pass.is_set() or self._stop.is_set()):
+    async def _until(self, event: asyncio.Event) -> None:
+        """Wait for a step of the start, for as long as it takes, unless told to stop.
+
+        Raises: Misconfigured, when the exchange refuses us meanwhile.
+        """
+        while not (event.is_set() or self._stop.is_set()):
             if self._refusal is not None:
                 raise Misconfigured(self._refusal)
             self._watchdog.extend_timeout(START_EXTENSION_USEC)
-            try:
+            with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(START_LOOK_S):
-                    await first_pass.wait()
-            except TimeoutError:
-                continue
+                    await event.wait()
 
     async def _shut_down(self) -> None:
         """Stop in DESIGN's order, each step logged and bounded."""

@@ -25,7 +25,7 @@ async def test_a_strategy_started_over_the_api_is_saved_and_runs_again_after_a_r
     vigil.start()
     await vigil.ready()
     status = await vigil.reaches("eager", "position_open")
-    assert status["isRunning"]
+    assert status["running"]
 
 
 async def test_commands_need_the_token(vigil: Any) -> None:
@@ -46,7 +46,7 @@ async def test_a_second_strategy_activated_by_hand_runs_within_five_seconds(vigi
     vigil.write_state(strategy("eager"), second)
 
     async def runs() -> bool:
-        return bool((await vigil.strategy("second"))["isRunning"])
+        return bool((await vigil.strategy("second"))["running"])
 
     await eventually(runs, what="the second strategy runs", within_s=5)
     await vigil.reaches("second", "position_open")
@@ -71,10 +71,10 @@ async def test_a_broken_edit_names_line_and_column_and_everything_keeps_running(
         return health if health["status"] == "degraded" else None
 
     health = await eventually(told, what="/health shows the broken file", within_s=5)
-    assert health["stateFile"]["line"] == line
-    assert health["stateFile"]["column"] > 0
+    assert health["stateFileProblem"]["line"] == line
+    assert health["stateFileProblem"]["column"] > 0
     assert f"backend-state.json:{line}:" in vigil.text()
-    assert (await vigil.strategy("eager"))["isRunning"]
+    assert (await vigil.strategy("eager"))["running"]
     path.write_text(good)
 
     async def healed() -> bool:
@@ -112,12 +112,12 @@ async def test_an_edit_that_cannot_work_is_refused_whole_and_the_last_good_stays
     vigil.write_state(changed)
 
     async def told() -> Any:
-        return (await vigil.get("/health")).get("stateFile")
+        return (await vigil.get("/health")).get("stateFileProblem")
 
     problem = await eventually(told, what="/health shows the refusal", within_s=6)
     assert problem["field"] == f"activeStrategies[0].{field}"
     assert problem["line"] and problem["fix"]
-    assert (await vigil.strategy("eager"))["isRunning"]
+    assert (await vigil.strategy("eager"))["running"]
 
 
 async def test_a_strategy_that_raises_is_restarted_and_the_others_go_on(vigil: Any) -> None:

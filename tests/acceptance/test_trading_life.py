@@ -158,7 +158,7 @@ async def test_cooldown_and_daily_count_survive_kill_9(vigil: Any, account: Any)
     await vigil.ready()
     after = await vigil.reaches("eager", "cooldown")
     assert after["dailyTrades"] == before["dailyTrades"] == 1
-    assert after["cooldownUntil"] == before["cooldownUntil"]
+    assert after["cooldownUntilTime"] == before["cooldownUntilTime"]
     assert [one["id"] for one in await vigil.trades()] == [trade["id"]]
 
 

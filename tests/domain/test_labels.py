@@ -52,7 +52,18 @@ def test_a_label_too_long_for_the_exchange_is_a_bug_and_not_cut():
 
 @pytest.mark.parametrize(
     "text",
-    ["", "vg-", "vg-a-1", "a-1-1", "xvg-a-1-1", "vg-a-x-1", "vg-a-1-", "VG-a-1-1", "vg-a-1-1 ", "web"],
+    [
+        "",
+        "vg-",
+        "vg-a-1",
+        "a-1-1",
+        "xvg-a-1-1",
+        "vg-a-x-1",
+        "vg-a-1-",
+        "VG-a-1-1",
+        "vg-a-1-1 ",
+        "web",
+    ],
 )
 def test_labels_of_others_are_not_taken_for_ours(text):
     assert parse_label(text) is None
@@ -87,6 +98,8 @@ def test_strategy_ids_may_be_words_with_dots_dashes_and_underscores(strategy_id)
     assert re.fullmatch(STRATEGY_ID_PATTERN, strategy_id)
 
 
-@pytest.mark.parametrize("strategy_id", ["", "-a", ".a", "a b", "a/b", "é", "x" * 33, "<b>", "a\x00"])
+@pytest.mark.parametrize(
+    "strategy_id", ["", "-a", ".a", "a b", "a/b", "é", "x" * 33, "<b>", "a\x00"]
+)
 def test_strategy_ids_that_could_hurt_elsewhere_are_refused(strategy_id):
     assert re.fullmatch(STRATEGY_ID_PATTERN, strategy_id) is None

@@ -235,9 +235,7 @@ def test_a_fill_split_in_parts_settles_as_one(history, data):
         pytest.param(LINEAR, BUY, "0.01", "95000", "94500", "-5.00", id="linear long loses"),
         pytest.param(LINEAR, SELL, "0.01", "95000", "94500", "5.00", id="linear short wins"),
         pytest.param(LINEAR, SELL, "0.001", "20563", "20694", "-0.131", id="linear short loses"),
-        pytest.param(
-            INVERSE, BUY, "1000", "50000", "62500", "0.00400000", id="inverse long wins"
-        ),
+        pytest.param(INVERSE, BUY, "1000", "50000", "62500", "0.00400000", id="inverse long wins"),
         pytest.param(
             INVERSE, BUY, "1000", "50000", "40000", "-0.00500000", id="inverse long loses"
         ),

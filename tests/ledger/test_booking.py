@@ -152,7 +152,7 @@ class TestEstimate:
     def test_without_exits_the_trade_is_closed_at_mark_and_says_so(self, make, opened):
         after = rebuild(opened, self.shares(make), self.estimate)
         assert (after.status, after.pnl_source) == (TradeStatus.CLOSED, PnlSource.ESTIMATE)
-        assert after.pnl == Decimal("-10") - Decimal("0.475")
+        assert after.pnl == Decimal(-10) - Decimal("0.475")
 
     def test_a_part_explained_by_fills_is_not_estimated(self, make, opened):
         after = rebuild(opened, self.shares(make, self.exit(make, "0.004")), self.estimate)

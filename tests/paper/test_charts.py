@@ -26,7 +26,9 @@ def test_history_leads_without_a_gap_to_the_recorded_minutes(chart):
     candles = chart.candles(MINUTE - 3 * MINUTE_MS, BORN_MS + 10_000, 1)
     assert [c.start_ms for c in candles] == [MINUTE + i * MINUTE_MS for i in (-3, -2, -1, 0)]
     assert [c.close for c in candles] == [98, 99, 100, 105]
-    assert candles[-1] == Candle(start_ms=MINUTE, open=D(100), high=D(105), low=D(100), close=D(105))
+    assert candles[-1] == Candle(
+        start_ms=MINUTE, open=D(100), high=D(105), low=D(100), close=D(105)
+    )
 
 
 def test_longer_resolutions_are_gathered_from_minutes(chart):

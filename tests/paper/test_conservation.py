@@ -45,7 +45,11 @@ def place(desk, side, instrument_name, lots, price, bracket, **params):
             "linked_order_type": "one_triggers_one_cancels_other",
             "otoco_config": [
                 secondary
-                | {"type": "stop_market", "trigger": "mark_price", "trigger_price": D(price - away)},
+                | {
+                    "type": "stop_market",
+                    "trigger": "mark_price",
+                    "trigger_price": D(price - away),
+                },
                 secondary | {"type": "limit", "price": D(price + away)},
             ],
         }
@@ -72,7 +76,10 @@ def value_of_fills(name, trades, mark):
     """Profit of all fills at mark, each against mark, without any notion of a position."""
     contract = contract_of(name)
     return sum(
-        (gross_pnl(contract, Direction(t["direction"]), t["amount"], t["price"], mark) for t in trades),
+        (
+            gross_pnl(contract, Direction(t["direction"]), t["amount"], t["price"], mark)
+            for t in trades
+        ),
         D(0),
     )
 
@@ -82,13 +89,17 @@ def check(desk, start):
         trades = desk.trades(name)
         ids = [trade["trade_id"] for trade in trades]
         assert len(ids) == len(set(ids))
-        signed = sum((t["amount"] if t["direction"] == "buy" else -t["amount"] for t in trades), D(0))
+        signed = sum(
+            (t["amount"] if t["direction"] == "buy" else -t["amount"] for t in trades), D(0)
+        )
         assert desk.position(name)["size"] == signed
         fees = sum((trade["fee"] for trade in trades), D(0))
         summary = desk.summary(currency)
         assert summary["balance"] == start[currency] - fees
         assert summary["session_rpl"] == sum((trade["profit_loss"] for trade in trades), D(0))
-        true_equity = start[currency] - fees + value_of_fills(name, trades, desk.market(name).mark_price)
+        true_equity = (
+            start[currency] - fees + value_of_fills(name, trades, desk.market(name).mark_price)
+        )
         assert abs(summary["equity"] - true_equity) <= D("1e-8") * (len(trades) + 2)
         rows = [row for row in desk.venue.exchange.books.log if row.currency == currency]
         assert sum((row.change for row in rows), D(0)) == -fees
@@ -103,7 +114,9 @@ def check(desk, start):
         market = desk.market(name)
         for resting in desk.venue.exchange.books.live_orders(name):
             if not resting.waits_for_trigger:
-                assert not market.takeable(resting.direction, resting.price) or resting.filled_amount
+                assert (
+                    not market.takeable(resting.direction, resting.price) or resting.filled_amount
+                )
 
 
 @settings(max_examples=150, deadline=None)

@@ -126,7 +126,9 @@ class TestBracket:
 
 def test_secondaries_wait_quietly_while_the_entry_rests(desk):
     desk.subscribe("user.orders.any.any.raw")
-    entry = place(desk, LINEAR, "buy", **bracket("buy", 0.01, 94000, 96000, type="limit", price=94900))
+    entry = place(
+        desk, LINEAR, "buy", **bracket("buy", 0.01, 94000, 96000, type="limit", price=94900)
+    )
     assert [order["order_id"] for order in desk.open_orders()] == [entry["order_id"]]
     pending = desk.order(entry["oto_order_ids"][0])
     assert pending["order_state"] == "untriggered"
@@ -135,7 +137,9 @@ def test_secondaries_wait_quietly_while_the_entry_rests(desk):
 
 
 def test_a_cancelled_entry_closes_its_secondaries(desk):
-    entry = place(desk, LINEAR, "buy", **bracket("buy", 0.01, 94000, 96000, type="limit", price=94900))
+    entry = place(
+        desk, LINEAR, "buy", **bracket("buy", 0.01, 94000, 96000, type="limit", price=94900)
+    )
     desk.subscribe("user.orders.any.any.raw")
     desk.call("private/cancel", order_id=entry["order_id"])
     told = [(o["label"], o.get("cancel_reason")) for o in desk.on("user.orders.any.any.raw")]
@@ -149,7 +153,12 @@ def test_a_cancelled_entry_closes_its_secondaries(desk):
 def test_first_hit_places_whole_secondaries_at_the_first_partial_fill(desk):
     best_ask, amount = desk.market().best_ask
     total = float(amount + 1)
-    place(desk, LINEAR, "buy", **bracket("buy", total, 94000, 96000, type="limit", price=float(best_ask)))
+    place(
+        desk,
+        LINEAR,
+        "buy",
+        **bracket("buy", total, 94000, 96000, type="limit", price=float(best_ask)),
+    )
     labels = {order["label"]: order["amount"] for order in desk.open_orders()}
     assert labels == {"entry": amount + 1, "stop": amount + 1, "target": amount + 1}
 
@@ -203,13 +212,12 @@ class TestPair:
     @pytest.fixture
     def pair(self, desk):
         desk.buy(amount=0.01, type="market")
-        stop = desk.sell(
+        return desk.sell(
             amount=0.01, type="stop_market", trigger="mark_price", trigger_price=94000,
             reduce_only=True, label="stop", linked_order_type="one_cancels_other",
             otoco_config=[{"direction": "sell", "type": "limit", "price": 96000, "label": "target",
                            "reduce_only": True, "amount": D("0.01")}],
         )["order"]  # fmt: skip
-        return stop
 
     def test_both_rest_at_once_under_one_reference(self, desk, pair):
         stop, target = desk.open_orders()
@@ -239,7 +247,9 @@ class TestPair:
         pytest.param([{"direction": "sell", "type": "limit", "price": 96000}], id="one of two"),
         pytest.param("text", id="not a list"),
         pytest.param([{"type": "limit", "price": 96000}] * 2, id="no direction"),
-        pytest.param([{"direction": "sell", "type": "limit", "price": D("96000.05")}] * 2, id="tick"),
+        pytest.param(
+            [{"direction": "sell", "type": "limit", "price": D("96000.05")}] * 2, id="tick"
+        ),
     ],
 )
 def test_a_malformed_bracket_is_refused_before_anything_is_placed(desk, config):

@@ -23,7 +23,9 @@ def test_a_market_order_fills_at_the_best_price_and_names_the_band_as_its_own(de
     assert result["order"]["price"] == market.max_price
     (trade,) = result["trades"]
     assert (trade["price"], trade["liquidity"], trade["label"]) == (best_ask, "T", "entry")
-    notional = trade["amount"] * trade["price"] if name == LINEAR else trade["amount"] / trade["price"]
+    notional = (
+        trade["amount"] * trade["price"] if name == LINEAR else trade["amount"] / trade["price"]
+    )
     assert trade["fee"] == round_settlement(D("0.00035") * notional)
     assert trade["profit_loss"] == 0
 
@@ -108,9 +110,9 @@ def test_a_limit_that_crosses_takes_first_and_rests_with_the_rest(desk):
 )
 def test_ioc_keeps_a_part_and_fok_takes_all_or_nothing(desk, time_in_force, filled):
     best_ask, amount = desk.market().best_ask
-    order = desk.buy(
-        amount=float(amount + 1), price=float(best_ask), time_in_force=time_in_force
-    )["order"]
+    order = desk.buy(amount=float(amount + 1), price=float(best_ask), time_in_force=time_in_force)[
+        "order"
+    ]
     assert order["order_state"] == "cancelled"
     assert order["filled_amount"] == (amount if filled else 0)
 
@@ -118,9 +120,9 @@ def test_ioc_keeps_a_part_and_fok_takes_all_or_nothing(desk, time_in_force, fill
 class TestTriggers:
     def test_a_waiting_stop_has_the_recorded_shape(self, desk):
         desk.buy(amount=0.01, type="market")
-        order = desk.sell(
-            amount=0.01, trigger_price=94500, reduce_only=True, label="sl", **STOP
-        )["order"]
+        order = desk.sell(amount=0.01, trigger_price=94500, reduce_only=True, label="sl", **STOP)[
+            "order"
+        ]
         assert order["order_state"] == "untriggered"
         assert order["order_id"].startswith("USDC-SLMB-")
         assert order["price"] == "market_price"
@@ -235,7 +237,9 @@ class TestCancel:
         filled = desk.buy(amount=0.01, type="market")["order"]["order_id"]
         cancelled = desk.buy(amount=0.01, price=94900)["order"]["order_id"]
         desk.call("private/cancel", order_id=cancelled)
-        codes = [desk.refusal("private/cancel", order_id=i).code for i in (filled, cancelled, "X-1")]
+        codes = [
+            desk.refusal("private/cancel", order_id=i).code for i in (filled, cancelled, "X-1")
+        ]
         assert codes == [11044, 11044, 10004]
 
     @pytest.mark.parametrize(

@@ -37,7 +37,7 @@ def trade(desk, state_file, steps=60):
         if step % 3 == 0:
             away = 200 if side == "buy" else -200
             secondary = {"direction": other, "amount": amount, "reduce_only": True}
-            params |= {"type": "limit", "price": price - away / 100 * 2}
+            params |= {"type": "limit", "price": price - away // 50}
             params |= {
                 "linked_order_type": "one_triggers_one_cancels_other",
                 "otoco_config": [

@@ -73,7 +73,9 @@ def test_average_of_a_linear_position_is_arithmetic():
 
 
 def test_a_partial_close_keeps_the_average():
-    position, _ = held("BTC_USDC-PERPETUAL", (BUY, "1", "100"), (BUY, "3", "200"), (SELL, "2", "500"))
+    position, _ = held(
+        "BTC_USDC-PERPETUAL", (BUY, "1", "100"), (BUY, "3", "200"), (SELL, "2", "500")
+    )
     assert position.size == 2
     assert entry_price(contract_of("BTC_USDC-PERPETUAL"), position) == D(175)
 

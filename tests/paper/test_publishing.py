@@ -161,7 +161,11 @@ class TestAccount:
         assert [order["order_state"] for order in data["orders"]] == ["filled"]
         assert len(data["trades"]) == 1
         (position,) = data["positions"]
-        assert (position["size"], position["direction"], position["average_price"]) == (0, "zero", 0)
+        assert (position["size"], position["direction"], position["average_price"]) == (
+            0,
+            "zero",
+            0,
+        )
 
     def test_a_portfolio_is_sent_at_first_on_fills_and_while_profit_floats(self, desk):
         desk.subscribe("user.portfolio.usdc")

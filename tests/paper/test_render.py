@@ -12,28 +12,126 @@ LINEAR, INVERSE = "BTC_USDC-PERPETUAL", "BTC-PERPETUAL"
 
 # Fields of the object reference (PROTOCOL section 13) that no recording shows.
 ORDER_FIELDS = set(
-    "order_id order_state order_type original_order_type instrument_name direction time_in_force "
-    "label user_id amount filled_amount contracts price average_price creation_timestamp "
-    "last_update_timestamp post_only reject_post_only reduce_only api web mobile replaced "
-    "auto_replaced mmp risk_reducing is_liquidation is_rebalance trigger trigger_price "
-    "trigger_offset trigger_reference_price triggered trigger_order_id oto_order_ids oco_ref "
-    "primary_order_id is_secondary_oto is_primary_otoco trigger_fill_condition cancel_reason".split()
+    [
+        "order_id",
+        "order_state",
+        "order_type",
+        "original_order_type",
+        "instrument_name",
+        "direction",
+        "time_in_force",
+        "label",
+        "user_id",
+        "amount",
+        "filled_amount",
+        "contracts",
+        "price",
+        "average_price",
+        "creation_timestamp",
+        "last_update_timestamp",
+        "post_only",
+        "reject_post_only",
+        "reduce_only",
+        "api",
+        "web",
+        "mobile",
+        "replaced",
+        "auto_replaced",
+        "mmp",
+        "risk_reducing",
+        "is_liquidation",
+        "is_rebalance",
+        "trigger",
+        "trigger_price",
+        "trigger_offset",
+        "trigger_reference_price",
+        "triggered",
+        "trigger_order_id",
+        "oto_order_ids",
+        "oco_ref",
+        "primary_order_id",
+        "is_secondary_oto",
+        "is_primary_otoco",
+        "trigger_fill_condition",
+        "cancel_reason",
+    ]
 )
 INSTRUMENT_FIELDS = {"state", "lot_size", "rfq"}
 SUMMARY_FIELDS = set(
-    "balance equity margin_balance available_funds available_withdrawal_funds initial_margin "
-    "maintenance_margin projected_initial_margin projected_maintenance_margin session_rpl "
-    "session_upl total_pl futures_pl futures_session_rpl futures_session_upl options_pl "
-    "options_session_rpl options_session_upl options_value options_delta options_gamma "
-    "options_vega options_theta delta_total projected_delta_total margin_model "
-    "portfolio_margining_enabled cross_collateral_enabled spot_reserve additional_reserve "
-    "locked_balance fee_balance limits currency".split()
+    [
+        "balance",
+        "equity",
+        "margin_balance",
+        "available_funds",
+        "available_withdrawal_funds",
+        "initial_margin",
+        "maintenance_margin",
+        "projected_initial_margin",
+        "projected_maintenance_margin",
+        "session_rpl",
+        "session_upl",
+        "total_pl",
+        "futures_pl",
+        "futures_session_rpl",
+        "futures_session_upl",
+        "options_pl",
+        "options_session_rpl",
+        "options_session_upl",
+        "options_value",
+        "options_delta",
+        "options_gamma",
+        "options_vega",
+        "options_theta",
+        "delta_total",
+        "projected_delta_total",
+        "margin_model",
+        "portfolio_margining_enabled",
+        "cross_collateral_enabled",
+        "spot_reserve",
+        "additional_reserve",
+        "locked_balance",
+        "fee_balance",
+        "limits",
+        "currency",
+    ]
 )
 LOG_FIELDS = set(
-    "id user_id username user_seq currency timestamp type instrument_name side amount contracts "
-    "position price price_currency mark_price index_price settlement_price commission cashflow "
-    "change balance equity profit_as_cashflow interest_pl total_interest_pl session_rpl "
-    "session_upl trade_id order_id user_role fee_role fee_balance ip info".split()
+    [
+        "id",
+        "user_id",
+        "username",
+        "user_seq",
+        "currency",
+        "timestamp",
+        "type",
+        "instrument_name",
+        "side",
+        "amount",
+        "contracts",
+        "position",
+        "price",
+        "price_currency",
+        "mark_price",
+        "index_price",
+        "settlement_price",
+        "commission",
+        "cashflow",
+        "change",
+        "balance",
+        "equity",
+        "profit_as_cashflow",
+        "interest_pl",
+        "total_interest_pl",
+        "session_rpl",
+        "session_upl",
+        "trade_id",
+        "order_id",
+        "user_role",
+        "fee_role",
+        "fee_balance",
+        "ip",
+        "info",
+    ]
 )
 
 
@@ -119,7 +217,8 @@ def test_user_trades_are_like_the_recorded_ones(desk, recorded):
 def test_a_ticker_is_like_the_recorded_ones(desk, recorded):
     ours = desk.call("public/ticker", instrument_name=INVERSE)
     theirs = [
-        recorded(name)["params"]["data"] for name in ("nautilus/ws_ticker.json", "fastmm/ticker_perp.json")
+        recorded(name)["params"]["data"]
+        for name in ("nautilus/ws_ticker.json", "fastmm/ticker_perp.json")
     ]
     assert_like(ours, *theirs)
     assert_like(ours["stats"], *(data["stats"] for data in theirs))

@@ -75,7 +75,12 @@ class TestHttp:
             assert (await response.json())["error"]["code"] == 13009
 
     async def test_basic_login_trades_by_query_string(self, server, http):
-        query = {"instrument_name": LINEAR, "amount": "0.01", "type": "market", "reduce_only": "false"}
+        query = {
+            "instrument_name": LINEAR,
+            "amount": "0.01",
+            "type": "market",
+            "reduce_only": "false",
+        }
         headers = {"Authorization": BASIC}
         url = f"{server.http_url}/private/buy"
         async with http.get(url, params=query, headers=headers) as response:
@@ -103,7 +108,9 @@ class TestHttp:
     async def test_a_token_bound_to_a_socket_is_refused(self, server, http, dial):
         access = (await (await dial(log_in=False)).log_in())["access_token"]
         headers = {"Authorization": f"Bearer {access}"}
-        async with http.get(f"{server.http_url}/private/get_positions", headers=headers) as response:
+        async with http.get(
+            f"{server.http_url}/private/get_positions", headers=headers
+        ) as response:
             assert (await response.json())["error"]["code"] == 13009
 
     async def test_a_body_above_32_kB_is_refused_by_name(self, server, http):
@@ -112,20 +119,26 @@ class TestHttp:
 
 
 class TestFaults:
-    async def test_an_applied_order_whose_reply_is_withheld_is_found_by_its_label(self, server, dial):
+    async def test_an_applied_order_whose_reply_is_withheld_is_found_by_its_label(
+        self, server, dial
+    ):
         client = await dial()
         server.faults.withhold_replies("private/buy")
         request_id = await client.send(
             "private/buy", instrument_name=LINEAR, amount=0.01, type="market", label="lost"
         )
-        (order,) = await client.call("private/get_order_state_by_label", currency="USDC", label="lost")
+        (order,) = await client.call(
+            "private/get_order_state_by_label", currency="USDC", label="lost"
+        )
         assert order["order_state"] == "filled"
         assert request_id not in {message.get("id") for message in client.notifications}
 
     async def test_a_lost_request_leaves_no_order(self, server, dial):
         client = await dial()
         server.faults.lose_requests("private/buy")
-        await client.send("private/buy", instrument_name=LINEAR, amount=0.01, type="market", label="lost")
+        await client.send(
+            "private/buy", instrument_name=LINEAR, amount=0.01, type="market", label="lost"
+        )
         found = await client.call("private/get_order_state_by_label", currency="USDC", label="lost")
         assert found == []
 

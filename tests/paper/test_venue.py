@@ -232,9 +232,14 @@ class TestErrors:
             "start_timestamp", "end_timestamp", "channels", "interval", "scope", "grant_type",
             "resolution", "otoco_config", "linked_order_type", "depth", "index_name", "sorting",
         )  # fmt: skip
-        for usual in ({}, {"instrument_name": LINEAR, "currency": "USDC", "amount": 1, "price": 95000}):
+        for usual in (
+            {},
+            {"instrument_name": LINEAR, "currency": "USDC", "amount": 1, "price": 95000},
+        ):
             params = usual | {name: value for name in names if name not in usual}
-            desk.venue.receive(desk.connection_id, Request(method=method, params=params), desk.now_ms)
+            desk.venue.receive(
+                desk.connection_id, Request(method=method, params=params), desk.now_ms
+            )
 
     @pytest.mark.parametrize(
         "method",

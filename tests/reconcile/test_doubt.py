@@ -1,7 +1,8 @@
 """Absence is proven slowly, and disproven at once. FAULTS §4."""
 
-import pytest
 from decimal import Decimal as D
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -324,9 +324,7 @@ def test_what_is_left_of_an_unexplained_trade_is_protected(name, side):
 
 def test_a_position_that_no_trade_explains_is_foreign(name, side):
     size = side.sign * LOT[name]
-    assert World().hold(name, size).drifts() == [
-        ForeignPosition(instrument_name=name, size=size)
-    ]
+    assert World().hold(name, size).drifts() == [ForeignPosition(instrument_name=name, size=size)]
 
 
 def test_a_position_larger_than_the_trades_is_foreign_by_the_difference(name, side):
@@ -507,7 +505,9 @@ def test_a_stop_that_fired_and_whose_order_is_at_work_is_no_misfit(name, side):
     held = trade(name=name, side=side, take_profit=None)
     stop = row(Role.STOP, held, status=OrderStatus.TRIGGERED)
     world = World().add(held, is_protected=False)
-    world.rest(stop, status=OrderStatus.OPEN, trigger_price=held.stop_loss, filled_amount=D("0.001"))
+    world.rest(
+        stop, status=OrderStatus.OPEN, trigger_price=held.stop_loss, filled_amount=D("0.001")
+    )
     assert world.drifts() == []
 
 
@@ -589,7 +589,9 @@ def test_an_order_just_committed_is_not_called_silent(name, side):
 
 
 def test_a_linked_order_whose_parent_has_ended_never_came_to_life(name, side):
-    own = row(Role.STOP, trade("t9", name, side), status=OrderStatus.PENDING, parent_label="vg-p-1-1")
+    own = row(
+        Role.STOP, trade("t9", name, side), status=OrderStatus.PENDING, parent_label="vg-p-1-1"
+    )
     assert World(working=[own]).drifts() == [Stillborn(order=own)]
 
 

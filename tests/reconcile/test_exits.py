@@ -69,7 +69,9 @@ A, B = trade("A", 100, 10), trade("B", 200, 20)
             [A], 10, [loose("f", 100, 10)], {"A": [("f", 10)]}, id="in the entry's own millisecond"
         ),
         pytest.param([A], 10, [loose("f", 150, 10, BUY)], {}, id="a fill that adds"),
-        pytest.param([A], 4, [loose("f", 150, 10)], {"A": [("f", 4)]}, id="no more than is missing"),
+        pytest.param(
+            [A], 4, [loose("f", 150, 10)], {"A": [("f", 4)]}, id="no more than is missing"
+        ),
         pytest.param(
             [A], 10, [loose("f", 150, 4)], {"A": [("f", 4)]}, id="no more than the fill has"
         ),

@@ -376,7 +376,7 @@ def test_every_wish_gets_a_verdict_and_an_approval_breaks_no_limit(
     assert is_open
     assert abs(age_ms) <= TICKER_AGE_MS_MAX
     assert trades_today < LIMITS.daily_trades_max
-    assert last_exit_ms is None or NOW_MS >= last_exit_ms + LIMITS.cooldown_ms
+    assert last_exit_ms is None or last_exit_ms + LIMITS.cooldown_ms <= NOW_MS
     assert verdict.reference_price == (ask if direction is BUY else bid)
     assert instrument.refusal_of_amount(verdict.amount) is None
     assert instrument.notional_usd(verdict.amount, verdict.reference_price) <= notional_usd

@@ -142,7 +142,7 @@ class DeribitLink:
         )
         self._step(Phase.LIVE)
         _log.info(
-            "session.opened",
+            "connection.live",
             epoch=epoch,
             clock_offset_ms=self._client.clock_offset_ms,
             channels=len(subscribed),
@@ -271,7 +271,7 @@ class DeribitLink:
         connection.abandon(reason)
         if was_live:
             self._client.detach(reason)
-            _log.warning("session.lost", epoch=self._client.epoch, reason=reason)
+            _log.warning("connection.lost", epoch=self._client.epoch, reason=reason)
             self._sink(SessionLost(epoch=self._client.epoch, reason=reason))
 
 

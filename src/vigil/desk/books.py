@@ -13,6 +13,7 @@ from typing import Protocol, assert_never
 import structlog
 
 from vigil.deribit.outcome import Confirmed, Outcome, Refused, Unknown
+from vigil.domain.labels import parse_label
 from vigil.domain.money import decimal_text
 from vigil.domain.order import Fill, Order, OrderStatus, OwnOrder
 from vigil.domain.trade import FillShare, Trade
@@ -34,10 +35,15 @@ class Listener(Protocol):
 
 
 class Books:
-    """Applies news to the ledger and routes what changed."""
+    """Applies news to the ledger and routes what changed.
 
-    def __init__(self, ledger: Ledger) -> None:
+    Args:
+        on_foreign_fill: Called when an execution came in that no order of ours made.
+    """
+
+    def __init__(self, ledger: Ledger, *, on_foreign_fill: Callable[[], None]) -> None:
         self._ledger = ledger
+        self._on_foreign_fill = on_foreign_fill
         self._listeners: dict[str, Listener] = {}
 
     def listen(self, strategy_id: str, listener: Listener) -> Callable[[], None]:
@@ -73,6 +79,8 @@ class Books:
             )
         for before, after in booking.changes:
             self._tell_trade(before, after)
+        if any(parse_label(fill.label) is None for fill in booking.new_fills):
+            self._on_foreign_fill()
 
     async def book_outcome(self, label: str, outcome: Outcome) -> None:
         """Apply what came back, or did not, for the order sent under `label`."""

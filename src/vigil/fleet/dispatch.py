@@ -37,6 +37,7 @@ class Dispatch:
         self._fleet: Fleet | None = None
         self._account: AccountStream | None = None
         self._reconciler: Reconciler | None = None
+        self.first_session = asyncio.Event()
         self.first_pass = asyncio.Event()
 
     def connect(self, *, fleet: Fleet, account: AccountStream, reconciler: Reconciler) -> None:
@@ -56,12 +57,11 @@ class Dispatch:
             case PortfolioReceived():
                 pass  # equity becomes a risk input with the limits that need it
             case SessionOpened(epoch=epoch):
-                log.info("connection.live", session=epoch)
+                self.first_session.set()
                 self._authority.refuse("reconcile", "not reconciled since the session opened")
                 self._authority.allow("session")
                 self._reconciler.request("start" if epoch == 1 else "reconnect")
             case SessionLost(epoch=epoch, reason=reason):
-                log.warning("connection.lost", session=epoch, reason=reason)
                 self._authority.refuse("session", f"no session: {reason}")
             case _:
                 assert_never(event)

@@ -108,8 +108,9 @@ class Fleet:
         return tuple(member.desired for member in self._members.values())
 
     def instrument_names(self) -> frozenset[str]:
-        """The instruments that strategies of the file trade."""
-        return frozenset(member.strategy.instrument_name for member in self._members.values())
+        """The instruments that strategies of the file trade and that the exchange knows."""
+        wanted = {member.strategy.instrument_name for member in self._members.values()}
+        return frozenset(wanted & self._instruments.keys())
 
     async def validate(self, desired: DesiredState) -> None:
         """Check what only the catalog and the exchange know.
@@ -155,7 +156,9 @@ class Fleet:
 
     async def _launch(self, members: list[_Member]) -> None:
         try:
-            await self._market.watch(sorted(self.instrument_names()))
+            await self._market.watch(
+                sorted({member.strategy.instrument_name for member in self._members.values()})
+            )
         except VigilError as error:
             # What is wanted is remembered, and the next session subscribes it.
             log.warning("quotes.not_subscribed", reason=str(error))

@@ -94,10 +94,10 @@ def load_header(connection: sqlite3.Connection) -> Header | None:
 
 def _require_intact(connection: sqlite3.Connection, path: Path) -> None:
     """A file that is no database at all raises from the pragma itself."""
-    findings = [row[0] for row in connection.execute("PRAGMA quick_check(3)")]
+    findings = " ".join(row[0] for row in connection.execute("PRAGMA quick_check(3)")).split()
     if findings != ["ok"]:
         raise Misconfigured(
-            f"ledger {path} is damaged ({'; '.join(findings)}): restore a backup of it, or move "
+            f"ledger {path} is damaged ({' '.join(findings)}): restore a backup of it, or move "
             "the file and its -wal aside to start an empty ledger; nothing was changed"
         )
 

@@ -44,6 +44,7 @@ class Market:
         self._weights = {
             direction: [(_WEIGHT_MIN + _WEIGHT_MAX) // 2] * _LEVELS for direction in Direction
         }
+        self._drawn: dict[Direction, list[Level]] = {}
         self.tape: deque[PublicTrade] = deque(maxlen=_TAPE_LENGTH)
         self._fresh: list[PublicTrade] = []
         self.volume = self.volume_usd = ZERO
@@ -62,7 +63,7 @@ class Market:
         for weights in self._weights.values():
             for _ in range(_REDRAWN_PER_MOVE):
                 weights[dice.randrange(_LEVELS)] = dice.randint(_WEIGHT_MIN, _WEIGHT_MAX)
-        self._draw_book()
+        self._drawn.clear()
 
     def record_trade(self, trade: PublicTrade) -> None:
         """Put an execution on the tape and remember its price."""
@@ -100,10 +101,13 @@ class Market:
 
     def best_opposite(self, direction: Direction) -> Decimal:
         """The price that an order in `direction` meets first."""
-        return (self.asks if direction is Direction.BUY else self.bids)[0][0]
+        return self._best_prices[direction.opposite]
 
     def takeable(self, direction: Direction, limit: Decimal) -> list[Level]:
         """Levels that an order in `direction` may take at `limit` or better, best first."""
+        best = self.best_opposite(direction)
+        if (best - limit) * direction.sign > 0:
+            return []
         if direction is Direction.BUY:
             return [level for level in self.asks if level[0] <= limit]
         return [level for level in self.bids if level[0] >= limit]
@@ -119,7 +123,7 @@ class Market:
         for direction, saved in zip(Direction, weights, strict=True):
             self._weights[direction] = list(saved)
         self.settlement_price, self.last_price = settlement_price, last_price
-        self._draw_book()
+        self._drawn.clear()
 
     @property
     def weights(self) -> tuple[tuple[int, ...], ...]:
@@ -127,14 +131,27 @@ class Market:
         return tuple(tuple(weights) for weights in self._weights.values())
 
     @property
+    def bids(self) -> list[Level]:
+        """What others buy at, best first."""
+        return self._draw(Direction.BUY)
+
+    @property
+    def asks(self) -> list[Level]:
+        """What others sell at, best first."""
+        return self._draw(Direction.SELL)
+
+    @property
     def best_bid(self) -> Level:
         """Highest price that somebody buys at, and how much."""
-        return self.bids[0]
+        return self._best(Direction.BUY)
 
     @property
     def best_ask(self) -> Level:
         """Lowest price that somebody sells at, and how much."""
-        return self.asks[0]
+        return self._best(Direction.SELL)
+
+    def _best(self, direction: Direction) -> Level:
+        return self._best_prices[direction], self._level_amount(0, self._weights[direction][0])
 
     def _set_prices(self, index_price: Decimal) -> None:
         instrument = self.listing.instrument
@@ -142,25 +159,26 @@ class Market:
         self.mark_price = round_nearest(index_price * (1 + self._premium), _PRICE_QUANTUM)
         self.min_price = instrument.round_price_up(self.mark_price * (1 - BAND))
         self.max_price = instrument.round_price_down(self.mark_price * (1 + BAND))
-        self._draw_book()
-
-    def _draw_book(self) -> None:
-        instrument, mark = self.listing.instrument, self.mark_price
-        tick = instrument.tick_at(mark)
-        half_spread = max(tick / 2, mark * _HALF_SPREAD)
-        gap = max(tick, instrument.round_price(mark * _LEVEL_GAP))
-        best_bid = instrument.round_price_down(mark - half_spread)
-        best_ask = instrument.round_price_up(mark + half_spread)
-        amounts = {
-            direction: [self._level_amount(i, weight) for i, weight in enumerate(weights)]
-            for direction, weights in self._weights.items()
+        tick = instrument.tick_at(self.mark_price)
+        half_spread = max(tick / 2, self.mark_price * _HALF_SPREAD)
+        self._gap = max(tick, instrument.round_price(self.mark_price * _LEVEL_GAP))
+        self._best_prices = {
+            Direction.BUY: instrument.round_price_down(self.mark_price - half_spread),
+            Direction.SELL: instrument.round_price_up(self.mark_price + half_spread),
         }
-        self.bids = [
-            (best_bid - i * gap, amount) for i, amount in enumerate(amounts[Direction.BUY])
-        ]
-        self.asks = [
-            (best_ask + i * gap, amount) for i, amount in enumerate(amounts[Direction.SELL])
-        ]
+        self._drawn.clear()
+
+    def _draw(self, direction: Direction) -> list[Level]:
+        """One side of the book; most are never looked at, so they are drawn when they are."""
+        drawn = self._drawn.get(direction)
+        if drawn is None:
+            best = self._best_prices[direction]
+            away = -self._gap if direction is Direction.BUY else self._gap
+            drawn = self._drawn[direction] = [
+                (best + depth * away, self._level_amount(depth, weight))
+                for depth, weight in enumerate(self._weights[direction])
+            ]
+        return drawn
 
     def _level_amount(self, depth: int, weight: int) -> Decimal:
         instrument = self.listing.instrument

@@ -176,10 +176,10 @@ class Publisher:
                 continue
             channel.last_slow_ms = now_ms
             shown = channel.shown or {}
-            for data in self._portfolios(channel):
-                if shown.get(data["currency"]) != data:
-                    yield from self._pushes(channel, data)
             channel.shown = {data["currency"]: data for data in self._portfolios(channel)}
+            for currency, data in channel.shown.items():
+                if shown.get(currency) != data:
+                    yield from self._pushes(channel, data)
 
     def _portfolios(self, channel: _Channel) -> list[dict[str, Any]]:
         wanted = channel.topic.currency

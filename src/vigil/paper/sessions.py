@@ -23,6 +23,7 @@ SIGNATURE_AGE_MS_MAX = 60_000
 HEARTBEAT_GRACE_MS = 10_000
 _FIRST_BEAT_DELAY_MS = 2_000
 _NONCES_MAX = 10_000
+_REFRESH_GRACE_MS = 24 * 3600 * 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,7 +117,7 @@ class Sessions:
     def close(self, connection_id: int) -> Session | None:
         """The connection is gone, and its own tokens with it."""
         session = self.by_connection.pop(connection_id, None)
-        for token in [t for t in self._by_access.values() if t.connection_id == connection_id]:
+        for token in [t for t in self._by_refresh.values() if t.connection_id == connection_id]:
             self.revoke(token)
         return session
 
@@ -196,5 +197,9 @@ class Sessions:
         return f"{now_ms}.{self._dice.getrandbits(192):048x}"
 
     def _drop_expired(self, now_ms: int) -> None:
-        for token in [t for t in self._by_access.values() if now_ms >= t.expires_ms]:
-            self._by_access.pop(token.access, None)
+        """Forget old tokens; a refresh token outlives its access token by a while."""
+        for token in tuple(self._by_refresh.values()):
+            if now_ms >= token.expires_ms:
+                self._by_access.pop(token.access, None)
+            if now_ms >= token.expires_ms + _REFRESH_GRACE_MS:
+                self.revoke(token)

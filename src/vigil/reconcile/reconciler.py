@@ -43,7 +43,6 @@ SECOND_LOOK_DELAY_S = 2.0
 
 PASS_TIMEOUT_S = 30.0
 
-# However often a pass is asked for.
 PASS_SPACING_S = 0.5
 
 
@@ -131,6 +130,7 @@ class Reconciler:
         self.next_run_ms: int | None = None
         self.last_run: ReconciliationRun | None = None
         self.last_beat_s: float | None = None
+        self._ended_s: float | None = None
 
     def request(self, cause: str) -> None:
         """Ask for a pass as soon as possible."""
@@ -144,6 +144,7 @@ class Reconciler:
             if not self._exchange.is_live:
                 await self._rest(self._interval_s)
                 continue
+            await self._space_out()
             cause, self._cause = self._cause, "interval"
             run = await self.run_once(cause)
             soon = run.outcome != "ok" or run.is_unsettled
@@ -165,6 +166,8 @@ class Reconciler:
                 outcome, reason = "skipped", str(error)
             if reason is not None:
                 log.warning(f"[Reconciliation] Skipped: {reason}")
+            elif current.is_unsettled:
+                log.info("[Reconciliation] Some of it is not settled yet, looking again soon")
             elif not current.drifts:
                 log.info("[Reconciliation] All database trades match Deribit positions")
             run = ReconciliationRun(
@@ -180,6 +183,7 @@ class Reconciler:
             )
             await self._ledger.record_reconciliation(run)
             self.last_run = run
+            self._ended_s = self._clock.elapsed_s()
             self._on_pass(run)
             return run
 
@@ -188,7 +192,13 @@ class Reconciler:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(delay_s):
                 await self._wake.wait()
-                await self._clock.sleep(PASS_SPACING_S)
+
+    async def _space_out(self) -> None:
+        """However often a pass is asked for, leave the exchange some air."""
+        if self._ended_s is not None:
+            early_s = self._ended_s + PASS_SPACING_S - self._clock.elapsed_s()
+            if early_s > 0:
+                await self._clock.sleep(early_s)
 
     async def _pass(self, current: _Pass) -> None:
         epoch = self._exchange.epoch
