@@ -32,7 +32,7 @@ from vigil.fleet.desired import DesiredState
 from vigil.fleet.dispatch import Dispatch
 from vigil.fleet.executor import Tools
 from vigil.fleet.fleet import CHILD_PREFIX, Fleet
-from vigil.fleet.memory import checkpoint_of, memories_in
+from vigil.fleet.memory import checkpoint_of, standings_in
 from vigil.fleet.operations import Operations
 from vigil.fleet.state_file import StateFile
 from vigil.fleet.vitals import Vitals
@@ -54,6 +54,9 @@ log = structlog.get_logger(__name__)
 SESSION = "session"
 LEDGER_NAME = "trades.db"
 CHECKPOINT_INTERVAL_S = 60.0
+
+# Beyond an order's validity no answer can make it start any more; then it is in doubt.
+CALL_TIMEOUT_S = 5.0
 
 # While the exchange cannot be reached the start goes on waiting, and systemd is told so.
 START_LOOK_S = 0.5
@@ -134,7 +137,7 @@ class App:
             rng=random.Random(),  # noqa: S311 - the dice of backoff, not of secrets
             on_event=self._on_child_event,
         )
-        self._client = DeribitClient(clock)
+        self._client = DeribitClient(clock, call_timeout_s=CALL_TIMEOUT_S)
         self._link = DeribitLink(
             self._client,
             url=settings.deribit_ws_url,
@@ -165,7 +168,7 @@ class App:
                 clock=clock,
                 request_pass=self._dispatch.request_pass,
             ),
-            memories=memories_in(checkpoint.load()),
+            standings=standings_in(checkpoint.load()),
         )
         self._reconciler = Reconciler(
             ledger=ledger,

@@ -6,7 +6,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from processes import CLIENT_ID, PLUGIN, PaperAccount, Process, Vigil, eventually, free_port
+from processes import (
+    CLIENT_ID,
+    PLUGIN,
+    PaperAccount,
+    Process,
+    Vigil,
+    eventually,
+    free_port,
+    vigil_env,
+)
 
 
 @pytest.fixture
@@ -61,16 +70,14 @@ async def vigil(tmp_path: Path, paper: Any, account: Any, plugin: Path) -> Any:
     state_dir = tmp_path / "state"
     state_dir.mkdir()
     port = free_port()
-    env = {key: value for key, value in os.environ.items() if not key.startswith("VIGIL_")}
-    env |= {
-        "PYTHONPATH": str(plugin),
-        "VIGIL_STATE_DIR": str(state_dir),
-        "VIGIL_HTTP_PORT": str(port),
-        "VIGIL_DERIBIT_WS_URL": f"ws://127.0.0.1:{paper.port}/ws/api/v2",
-        "VIGIL_CLIENT_ID": CLIENT_ID,
-        "VIGIL_CLIENT_SECRET": account.secret,
-        "VIGIL_RECONCILE_INTERVAL_S": "2",
-    }
+    env = vigil_env(
+        state_dir=state_dir,
+        port=port,
+        paper_port=paper.port,
+        client_id=CLIENT_ID,
+        secret=account.secret,
+        plugin=plugin,
+    )
     process = Vigil(state_dir=state_dir, port=port, env=env)
     yield process
     process.close()

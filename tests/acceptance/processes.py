@@ -6,6 +6,7 @@ by signals, by edits, and by a second client on the same exchange account.
 
 import asyncio
 import json
+import os
 import signal
 import socket
 import sqlite3
@@ -290,3 +291,19 @@ class Vigil(Process):
 def strategy(strategy_id: str, name: str = "Eager", status: str = "active", **config: Any) -> Any:
     config.setdefault("instrument", "BTC_USDC-PERPETUAL")
     return {"id": strategy_id, "name": name, "status": status, "config": config}
+
+
+def vigil_env(
+    *, state_dir: Path, port: int, paper_port: int, client_id: str, secret: str, plugin: Path
+) -> dict[str, str]:
+    """The environment of a Vigil on a paper exchange, and nothing of the tester's own."""
+    env = {key: value for key, value in os.environ.items() if not key.startswith("VIGIL_")}
+    return env | {
+        "PYTHONPATH": str(plugin),
+        "VIGIL_STATE_DIR": str(state_dir),
+        "VIGIL_HTTP_PORT": str(port),
+        "VIGIL_DERIBIT_WS_URL": f"ws://127.0.0.1:{paper_port}/ws/api/v2",
+        "VIGIL_CLIENT_ID": client_id,
+        "VIGIL_CLIENT_SECRET": secret,
+        "VIGIL_RECONCILE_INTERVAL_S": "2",
+    }

@@ -189,11 +189,16 @@ async def test_a_restarted_exchange_is_found_again_without_restarting_vigil(
     assert len(stops) == len(targets) == 1
 
 
-async def test_missing_protection_is_restored_and_leftovers_are_cancelled(
-    vigil: Any, account: Any
+@pytest.mark.parametrize("what", ["all", "stop"])
+async def test_protection_cancelled_by_hand_is_restored_as_a_pair(
+    vigil: Any, account: Any, what: str
 ) -> None:
     trade = await open_position(vigil, account)
-    await account.call("private/cancel_all")
+    stops, _ = await protection_of(account)
+    if what == "all":
+        await account.call("private/cancel_all")
+    else:
+        await account.call("private/cancel", order_id=stops[0]["order_id"])
 
     async def protected() -> bool:
         stops, targets = await protection_of(account)

@@ -502,11 +502,15 @@ def test_a_second_stop_of_one_trade_is_a_leftover(name, side):
 
 
 def test_a_stop_that_fired_and_whose_order_is_at_work_is_no_misfit(name, side):
+    """Its amount is what it set out to close; the trade has less open with each of its fills."""
     held = trade(name=name, side=side, take_profit=None)
     stop = row(Role.STOP, held, status=OrderStatus.TRIGGERED)
     world = World().add(held, is_protected=False)
     world.rest(
-        stop, status=OrderStatus.OPEN, trigger_price=held.stop_loss, filled_amount=D("0.001")
+        stop,
+        status=OrderStatus.PARTIALLY_FILLED,
+        amount=3 * LOT[name],
+        filled_amount=2 * LOT[name],
     )
     assert world.drifts() == []
 

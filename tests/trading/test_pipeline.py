@@ -518,8 +518,9 @@ def test_news_of_another_order_leaves_the_entry_at_work_alone(status):
 
 @pytest.mark.parametrize("role", [Role.STOP, Role.TARGET])
 @pytest.mark.parametrize("status", OrderStatus, ids=str)
-def test_protective_orders_are_no_entries(role, status):
-    known = state(trade=trade(), trades_today=1)
+@pytest.mark.parametrize("held", [{}, {"trade": trade(), "trades_today": 1}], ids=["flat", "held"])
+def test_protective_orders_are_no_entries(role, status, held):
+    known = state(**held)
     news = OwnOrderChanged(order=order(3, status=status, role=role, trade_id="t1"))
     assert live(known, news) == known
 

@@ -82,7 +82,10 @@ class Desk:
         return await self._send(plan)
 
     async def protect(self, trade: Trade) -> Outcome:
-        """Place the missing stop of `trade`, and its target as the other half of the pair."""
+        """Place the stop of `trade`, and its target as the other half of the pair.
+
+        What is left of an earlier pair goes first, as in `close`.
+        """
         next_id = self._ledger.next_intent_id
         plan = plan_protection(
             trade,
@@ -90,15 +93,10 @@ class Desk:
             intent_ids=(next_id(), next_id()),
             stamp=self._stamp(),
         )
-        return await self._send(plan)
+        return await self._replace_protection(trade, plan)
 
     async def close(self, trade: Trade, reason: ExitReason) -> Outcome:
-        """Close `trade` at market.
-
-        Its stop and target go first: a reduce-only order over a position that another one covers
-        is refused (PROTOCOL §11). The closing order is committed before them, so that a crash in
-        between is seen as a close in doubt, and the reconciler ends it or protects again.
-        """
+        """Close `trade` at market, its stop and target cancelled first."""
         plan = plan_close(
             trade,
             author=author_of(trade),
@@ -106,11 +104,7 @@ class Desk:
             reason=reason,
             stamp=self._stamp(),
         )
-        await self._ledger.commit_orders(plan.orders)
-        for row in await self._ledger.orders_of_trade(trade.trade_id):
-            if row.role in (Role.STOP, Role.TARGET) and row.status.is_resting and row.order_id:
-                await self.cancel(row.order_id, why=f"closing trade {trade.trade_id}")
-        return await self._place(plan)
+        return await self._replace_protection(trade, plan)
 
     async def tighten_stop(self, trade: Trade, stop_price: Decimal) -> bool:
         """Record where the stop belongs, then move it there; whether it is there now.
@@ -158,6 +152,20 @@ class Desk:
         _report("order.cancelled", outcome, order_id=order_id, why=why)
         await self._book_reply(outcome)
         return outcome
+
+    async def _replace_protection(self, trade: Trade, plan: Plan) -> Outcome:
+        """Send `plan` in place of whatever rests for `trade`.
+
+        A reduce-only order over a position that another one covers is refused (PROTOCOL §11), so
+        that one goes first. The plan is committed before it: a crash in between is seen as an
+        order in doubt, and the reconciler ends it or protects again.
+        """
+        rows = await self._ledger.orders_of_trade(trade.trade_id)
+        await self._ledger.commit_orders(plan.orders)
+        for row in rows:
+            if row.role in (Role.STOP, Role.TARGET) and row.status.is_resting and row.order_id:
+                await self.cancel(row.order_id, why=f"replaced by {plan.label}")
+        return await self._place(plan)
 
     async def _send(self, plan: Plan) -> Outcome:
         await self._ledger.commit_orders(plan.orders)

@@ -37,7 +37,7 @@ from vigil.trading.pipeline import (
     analysis_state,
     step,
 )
-from vigil.trading.risk import Reason, Refused
+from vigil.trading.risk import Approved, Reason, Refused
 from vigil.trading.signal import Strategy
 
 log = structlog.get_logger(__name__)
@@ -96,6 +96,7 @@ class Executor:
             instrument=instrument, limits=strategy.limits, is_paused=is_paused
         )
         self._is_resumed = False
+        self._is_entering = False
         self._last_refusal: Reason | None = None
         self._last_shown: AnalysisState | None = None
 
@@ -109,6 +110,8 @@ class Executor:
         """What the strategy is doing now."""
         if not self._is_resumed:
             return AnalysisState.INITIALIZING
+        if self._is_entering:
+            return AnalysisState.SIGNAL_DETECTED
         return analysis_state(self._state, self._tools.market.exchange_now_ms())
 
     @property
@@ -116,9 +119,18 @@ class Executor:
         """The instrument that it watches and trades."""
         return self._state.instrument.instrument_name
 
-    def snapshot(self) -> dict[str, Any] | None:
-        """The strategy's memory as JSON values; None before it has resumed."""
-        return self._strategy.snapshot() if self._is_resumed else None
+    def standing(self) -> dict[str, Any] | None:
+        """What the checkpoint keeps of the strategy, as JSON values; None before it has resumed."""
+        if not self._is_resumed:
+            return None
+        trade = self._state.trade
+        return {
+            "analysisState": self.analysis_state.value,
+            "tradeId": None if trade is None else trade.trade_id,
+            "lastExitTime": self._state.last_exit_ms,
+            "tradesToday": self._state.trades_on(self._tools.market.exchange_now_ms()),
+            "memory": self._strategy.snapshot(),
+        }
 
     def quote(self, ticker: Ticker) -> None:
         """Hand it a quote."""
@@ -144,7 +156,8 @@ class Executor:
                 self._show_refusals(result.refusals)
                 for command in result.commands:
                     await self._carry_out(command)
-                self._show_state()
+                if not self._inbox.has_news:
+                    self._show_state()
         finally:
             stop_listening()
 
@@ -230,11 +243,7 @@ class Executor:
                     price=str(approved.reference_price),
                     reason=approved.reason,
                 )
-                outcome = await desk.enter(
-                    approved, instrument_name=self.instrument_name, author=self.author
-                )
-                if isinstance(outcome, Unknown):
-                    self._tools.request_pass("order in doubt")
+                await self._enter(approved)
             case TightenStop(trade=trade, stop_price=stop_price, reason=reason):
                 log.info(
                     "stop.moved",
@@ -252,6 +261,18 @@ class Executor:
                     self._tools.request_pass("close not confirmed")
             case _:
                 assert_never(command)
+
+    async def _enter(self, approved: Approved) -> None:
+        self._is_entering = True
+        self._show_state()
+        try:
+            outcome = await self._tools.desk.enter(
+                approved, instrument_name=self.instrument_name, author=self.author
+            )
+        finally:
+            self._is_entering = False
+        if isinstance(outcome, Unknown):
+            self._tools.request_pass("order in doubt")
 
     def _show_refusals(self, refusals: tuple[Refused, ...]) -> None:
         """One line when the reason changes, not one for each wish."""

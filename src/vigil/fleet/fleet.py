@@ -80,7 +80,7 @@ class Fleet:
     """Desired strategies and running executors.
 
     Args:
-        memories: What the checkpoint holds of each strategy, by id.
+        standings: What the checkpoint keeps of each strategy, by id.
     """
 
     def __init__(
@@ -90,13 +90,13 @@ class Fleet:
         catalog: Catalog,
         market: Market,
         tools: Tools,
-        memories: Mapping[str, Any],
+        standings: Mapping[str, dict[str, Any]],
     ) -> None:
         self._supervisor = supervisor
         self._catalog = catalog
         self._market = market
         self._tools = tools
-        self._memories = dict(memories)
+        self._standings = dict(standings)
         self._members: dict[str, _Member] = {}
         self._instruments: dict[str, Instrument] = {}
         self._quotes: dict[str, list[Executor]] = defaultdict(list)
@@ -191,18 +191,21 @@ class Fleet:
         for executor in self._quotes.get(ticker.instrument_name, ()):
             executor.quote(ticker)
 
-    def memories(self) -> dict[str, Any]:
-        """What the running strategies must remember, for the checkpoint."""
-        for strategy_id, member in self._members.items():
+    def standings(self) -> dict[str, dict[str, Any]]:
+        """What the checkpoint keeps of each strategy: as it is now, or as it was last."""
+        for member in self._members.values():
             if member.executor is not None:
-                memory = member.executor.snapshot()
-                if memory is not None:
-                    self._memories[strategy_id] = memory
+                self._keep_standing(member.desired.id, member.executor)
         return {
-            strategy_id: memory
-            for strategy_id, memory in self._memories.items()
+            strategy_id: standing
+            for strategy_id, standing in self._standings.items()
             if strategy_id in self._members
         }
+
+    def _keep_standing(self, strategy_id: str, executor: Executor) -> None:
+        standing = executor.standing()
+        if standing is not None:
+            self._standings[strategy_id] = standing
 
     def executor(self, strategy_id: str) -> Executor | None:
         """The executor that runs now for a strategy."""
@@ -251,7 +254,7 @@ class Fleet:
             strategy=strategy,
             instrument=await self._instrument(strategy.instrument_name),
             is_paused=desired.status is DesiredStatus.PAUSED,
-            memory=self._memories.get(desired.id),
+            memory=self._standings.get(desired.id, {}).get("memory"),
             tools=self._tools,
         )
         member.executor = executor
@@ -262,9 +265,7 @@ class Fleet:
         except asyncio.CancelledError:
             # Stopped in order. After a crash the last checkpoint's memory serves instead: what
             # broke may be in this one.
-            memory = executor.snapshot()
-            if memory is not None:
-                self._memories[desired.id] = memory
+            self._keep_standing(desired.id, executor)
             raise
         finally:
             listeners.remove(executor)

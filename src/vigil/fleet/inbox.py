@@ -26,6 +26,11 @@ class Inbox:
         self._waiter: asyncio.Future[None] | None = None
         self._has_overflowed = False
 
+    @property
+    def has_news(self) -> bool:
+        """Whether own news waits to be read."""
+        return bool(self._news)
+
     def put_quote(self, ticker: Ticker) -> None:
         """Keep `ticker` in place of an unread one."""
         self._quote = ticker

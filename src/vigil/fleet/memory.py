@@ -27,20 +27,7 @@ def checkpoint_of(
         epoch: Number of this process's lease.
         sessions: Exchange sessions of this process so far.
     """
-    memories = fleet.memories()
-    strategies: dict[str, Any] = {}
-    for member in fleet.members:
-        executor = fleet.executor(member.id)
-        state = None if executor is None else executor.state
-        strategies[member.id] = {
-            "name": member.name,
-            "status": member.status.value,
-            "analysisState": fleet.analysis_state(member.id).value,
-            "tradeId": None if state is None or state.trade is None else state.trade.trade_id,
-            "lastExitTime": None if state is None else state.last_exit_ms,
-            "tradesToday": None if state is None else state.trades_on(saved_ms),
-            "memory": memories.get(member.id),
-        }
+    standings = fleet.standings()
     return {
         "version": FORMAT,
         "savedAt": saved_ms,
@@ -48,17 +35,24 @@ def checkpoint_of(
         "epoch": epoch,
         "connection": {"sessions": sessions},
         "lastReconciliation": last_reconciled_ms,
-        "strategies": strategies,
+        "strategies": {
+            member.id: {
+                "name": member.name,
+                "status": member.status.value,
+                **standings.get(member.id, {}),
+            }
+            for member in fleet.members
+        },
     }
 
 
-def memories_in(checkpoint: Mapping[str, Any] | None) -> dict[str, Any]:
-    """What each strategy remembered, by id; empty for a missing or strange checkpoint."""
+def standings_in(checkpoint: Mapping[str, Any] | None) -> dict[str, dict[str, Any]]:
+    """What was kept of each strategy, by id; empty for a missing or strange checkpoint."""
     strategies = (checkpoint or {}).get("strategies")
     if not isinstance(strategies, dict):
         return {}
     return {
-        strategy_id: entry["memory"]
-        for strategy_id, entry in strategies.items()
-        if isinstance(entry, dict) and isinstance(entry.get("memory"), dict)
+        strategy_id: standing
+        for strategy_id, standing in strategies.items()
+        if isinstance(standing, dict) and isinstance(standing.get("memory"), dict)
     }
