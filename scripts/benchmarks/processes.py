@@ -84,7 +84,8 @@ def ready_vigil(state_dir: Path, environment: Mapping[str, str]) -> Iterator[Rea
     """Vigil on that state directory, from its readiness to its stop in good order."""
     # A Unix socket's path is short; that of a state directory need not be.
     with tempfile.TemporaryDirectory() as notify_dir, _socket(notify_dir) as notifications:
-        variables = environment | {
+        variables = {
+            **environment,
             "VIGIL_STATE_DIR": str(state_dir),
             "VIGIL_HTTP_PORT": str(free_port()),
             "NOTIFY_SOCKET": notifications.getsockname(),

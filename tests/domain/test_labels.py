@@ -78,11 +78,6 @@ def test_labels_of_others_are_not_taken_for_ours(text):
         pytest.param("vg-not an id-1-1", id="no strategy id of ours"),
     ],
 )
-@pytest.mark.xfail(
-    strict=True,
-    reason="parse_label takes labels that make_label cannot make; an order under one is cancelled "
-    "as unrecorded instead of left alone as foreign",
-)
 def test_a_label_that_we_cannot_have_made_is_not_ours(text):
     assert parse_label(text) is None
 

@@ -346,11 +346,6 @@ def test_closing_more_than_was_open_is_a_bug_and_crashes():
         settle(fresh, [entry(1, fresh, "1", "100"), exit_(2, fresh, "1.0001", "100")])
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="settle keeps status and exit of the trade it is handed, so one that was closed stays "
-    "closed with something open; ledger.booking.rebuild resets them beforehand",
-)
 def test_an_entry_fill_heard_of_after_the_close_opens_the_trade_again():
     fresh = trade()
     early = [entry(1, fresh, "5", "100"), exit_(3, fresh, "5", "110")]

@@ -69,9 +69,9 @@ class TestBoth:
 
     async def test_transactions_of_many_tasks_all_happen_once_in_order(self, storage):
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(storage.transact(insert(n))) for n in range(300)]
-        assert [task.result() for task in tasks] == list(range(300))
-        assert await storage.read(values) == list(range(300))
+            tasks = [group.create_task(storage.transact(insert(n))) for n in range(150)]
+        assert [task.result() for task in tasks] == list(range(150))
+        assert await storage.read(values) == list(range(150))
 
     async def test_one_failing_among_many_concurrent_ones_fails_alone(self, storage):
         await storage.transact(insert(7))
@@ -179,25 +179,27 @@ class TestThread:
         assert told <= written
         assert await threaded.transact(insert(1000)) == 1000
 
-    async def test_writes_that_pile_up_share_one_commit(self, path):
+    async def test_writes_that_pile_up_share_one_commit(self, threaded):
         commits = []
-        opened = await AioSqliteStorage.open(path)
-        await opened.maintain(make_table)
-        await opened.maintain(
+        await threaded.maintain(
             lambda connection: connection.set_trace_callback(
                 lambda statement: commits.append(statement) if statement == "COMMIT" else None
             )
         )
-        release = threading.Event()
-        first = asyncio.create_task(opened.transact(lambda _: release.wait(10)))
-        await asyncio.sleep(0)
-        rest = [asyncio.create_task(opened.transact(insert(n))) for n in range(50)]
+        started, release = threading.Event(), threading.Event()
+
+        def slow(_connection):
+            started.set()
+            release.wait(10)
+
+        first = asyncio.create_task(threaded.transact(slow))
+        await asyncio.to_thread(started.wait, 10)
+        rest = [asyncio.create_task(threaded.transact(insert(n))) for n in range(50)]
         await asyncio.sleep(0)
         release.set()
         await asyncio.gather(first, *rest)
         assert len(commits) == 2
-        assert await opened.read(values) == list(range(50))
-        await opened.close()
+        assert await threaded.read(values) == list(range(50))
 
     async def test_the_loop_runs_on_while_the_disk_is_slow(self, threaded):
         beats = 0
@@ -207,15 +209,11 @@ class TestThread:
             await asyncio.sleep(0.001)
         assert beats > 10
 
-    async def test_closing_finishes_what_was_submitted_and_ends_the_thread(self, path):
-        before = threading.active_count()
-        opened = await AioSqliteStorage.open(path)
-        await opened.maintain(make_table)
-        pending = asyncio.create_task(opened.transact(insert(1)))
+    async def test_closing_finishes_what_was_submitted_and_ends_the_thread(self, threaded):
+        thread = await threaded.maintain(lambda _: threading.current_thread())
+        pending = asyncio.create_task(threaded.transact(insert(1)))
         await asyncio.sleep(0)
-        await opened.close()
+        await threaded.close()
         assert await pending == 1
-        deadline = time.monotonic() + 5
-        while threading.active_count() > before and time.monotonic() < deadline:
-            await asyncio.sleep(0.001)
-        assert threading.active_count() == before
+        await asyncio.to_thread(thread.join, 10)
+        assert not thread.is_alive()

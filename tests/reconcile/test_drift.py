@@ -311,11 +311,6 @@ def test_a_part_that_is_missing_and_that_no_fill_explains_is_told(name, side):
     assert world.drifts() == [Unexplained(trade=held, missing_amount=LOT[name])]
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="a trade with an unexplained shortage is skipped by the protection check, pass after "
-    "pass, so what is still held of it may stay naked (FAULTS I6)",
-)
 def test_what_is_left_of_an_unexplained_trade_is_protected(name, side):
     held = trade(name=name, side=side, lots=3)
     world = World().add(held, is_protected=False).hold(name, -side.sign * LOT[name])
@@ -489,11 +484,6 @@ def test_a_target_must_have_left_what_the_trade_has_open(
     assert kinds == ([(Misfit, Role.TARGET)] if is_misfit else [])
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="`resting` keeps one stop per trade; a second one, found alive after it was held to be "
-    "absent, is no drift and may close another strategy's share of the position",
-)
 def test_a_second_stop_of_one_trade_is_a_leftover(name, side):
     held = trade(name=name, side=side)
     second = row(Role.STOP, held, number=2)
@@ -530,11 +520,6 @@ def test_an_entry_that_rests_has_no_trade_yet_and_is_no_leftover(name, side):
 
 
 @pytest.mark.parametrize("status", [OrderStatus.PENDING, OrderStatus.IN_DOUBT, OrderStatus.OPEN])
-@pytest.mark.xfail(
-    strict=True,
-    reason="a stop is left over as soon as the ledger has no trade for it, even while its entry "
-    "is in doubt and may have been filled: the cancel would strip a position",
-)
 def test_the_stop_of_an_entry_that_is_not_settled_is_no_leftover(name, side, status):
     coming = trade("coming", name, side)
     entry = row(Role.ENTRY, coming, status=status)

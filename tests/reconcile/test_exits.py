@@ -155,11 +155,6 @@ def test_fills_are_shared_out(trades, shortage, fills, expected):
     assert shared(trades, shortage, fills) == expected
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="the shortage of B, which no fill can explain, lets an older fill in, and it then takes "
-    "A's place before the newer one",
-)
 def test_the_newest_reduction_explains_also_beside_a_trade_that_nothing_explains():
     """A was closed by hand at 190; B, opened at 200, never was at the exchange."""
     fills = [loose("earlier", 150, 10), loose("closing", 190, 10)]

@@ -79,7 +79,7 @@ def test_a_killed_exchange_is_started_again_and_vigil_reconnects_by_itself(runni
     os.kill(paper_pid(settings), signal.SIGKILL)
 
     running.await_text("paper exchange ended with code 137; starting it again")
-    running.await_text(r"connection\.live session=2")
+    running.await_text(r"connection\.live \w+=2")
     assert "line 1" not in running.text, "bash said it too, in its own words"
 
 

@@ -307,11 +307,6 @@ def test_without_a_position_there_is_no_stop_to_move_and_nothing_to_close():
     side=st.sampled_from(Direction),
     wanted=st.lists(st.integers(98_000, 102_000).map(lambda halves: D(halves) / 2), max_size=4),
 )
-@pytest.mark.xfail(
-    strict=True,
-    reason="each MoveStop of one decision is judged against the stop before the decision, so the "
-    "second may take back what the first tightened",
-)
 def test_several_moves_in_one_decision_never_loosen_one_another(side, wanted):
     intents = [MoveStop(stop_price=price, reason="trailing") for price in wanted]
     result = react(state(trade=trade(side=side)), quote(), wishing(*intents))
@@ -319,7 +314,6 @@ def test_several_moves_in_one_decision_never_loosen_one_another(side, wanted):
     assert stops == sorted(set(stops))
 
 
-@pytest.mark.xfail(strict=True, reason="the price is checked before rounding, not after")
 def test_a_stop_that_rounds_to_zero_is_no_stop():
     held = trade(side=SELL, stop_loss=None)
     intent = MoveStop(stop_price=D("0.1"), reason="trailing")
@@ -342,11 +336,6 @@ def test_an_exit_makes_no_room_for_an_entry_in_the_same_decision():
     assert [refusal.reason for refusal in result.refusals] == [Reason.POSITION_OPEN]
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="every Exit makes a CloseTrade; two closes of one trade take the second amount from "
-    "another strategy on the same instrument",
-)
 def test_two_exits_in_one_decision_close_once():
     exits = Exit(reason="one"), Exit(reason="two")
     assert len(react(state(trade=trade()), quote(), wishing(*exits)).commands) == 1
@@ -354,11 +343,6 @@ def test_two_exits_in_one_decision_close_once():
 
 @pytest.mark.parametrize(
     "status", [OrderStatus.PENDING, OrderStatus.IN_DOUBT, OrderStatus.OPEN], ids=str
-)
-@pytest.mark.xfail(
-    strict=True,
-    reason="the state does not know of a close at work or in doubt, so each further quote sends "
-    "another (FAULTS §4.5: partial reductions of a shared position are never repeated)",
 )
 def test_no_second_close_while_one_is_not_settled(status):
     known = state(trade=trade())
@@ -429,11 +413,6 @@ def test_the_last_exit_never_moves_back():
     assert after.last_exit_ms == NOON_MS
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="opening any trade clears the entry, also one that belongs to another trade: its doubt "
-    "stops counting",
-)
 def test_an_entry_in_doubt_outlives_the_opening_of_another_trade():
     doubtful = order(9, status=OrderStatus.IN_DOUBT)
     known = live(state(entry=doubtful), TradeChanged(trade=trade("t1")))
@@ -467,9 +446,6 @@ def test_a_trade_held_over_midnight_belongs_to_the_day_it_was_opened():
     assert known.trades_on(MIDNIGHT_MS) == 0
 
 
-@pytest.mark.xfail(
-    strict=True, reason="a trade entered yesterday and heard of today resets today's count"
-)
 def test_news_of_a_trade_of_yesterday_does_not_forget_todays():
     known = state(day=DAY + 1, trades_today=2)
     known = live(known, TradeChanged(trade=trade("t0", entry_time_ms=MIDNIGHT_MS - 1)))
@@ -537,11 +513,6 @@ def test_a_fill_told_after_its_trade_was_closed_leaves_no_entry_behind():
 
 @pytest.mark.parametrize(
     "status", [OrderStatus.OPEN, OrderStatus.PARTIALLY_FILLED, OrderStatus.IN_DOUBT], ids=str
-)
-@pytest.mark.xfail(
-    strict=True,
-    reason="news of the entry from before its fill, read after the trade was closed, is taken for "
-    "a new entry; the FILLED that follows then holds it for ever",
 )
 def test_an_overtaken_acknowledgement_leaves_no_entry_behind(status):
     known = live(

@@ -9,9 +9,12 @@ from dataclasses import dataclass
 
 PREFIX = "vg-"
 LABEL_LENGTH_MAX = 64
-STRATEGY_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,31}$"
+_STRATEGY_ID = "[A-Za-z0-9][A-Za-z0-9_.-]{0,31}"
+STRATEGY_ID_PATTERN = f"^{_STRATEGY_ID}$"
 
-_LABEL = re.compile(r"^vg-(?P<strategy_id>.+)-(?P<intent_id>\d+)-(?P<attempt>\d+)$")
+_LABEL = re.compile(
+    rf"vg-(?P<strategy_id>{_STRATEGY_ID})-(?P<intent_id>[1-9][0-9]*)-(?P<attempt>[1-9][0-9]*)"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +38,7 @@ def make_label(strategy_id: str, intent_id: int, attempt: int = 1) -> str:
 
 def parse_label(text: str) -> Label | None:
     """The parts of a label; None when it is not one of ours."""
-    match = _LABEL.match(text)
+    match = _LABEL.fullmatch(text)
     if match is None:
         return None
     return Label(

@@ -143,6 +143,12 @@ def settle(trade: Trade, shares: Sequence[FillShare]) -> Trade:
         entry_price = average
     settled = replace(
         trade,
+        status=TradeStatus.OPEN,
+        exit_price=None,
+        exit_time_ms=None,
+        exit_reason=None,
+        pnl=None,
+        pnl_source=None,
         amount=amount,
         entry_price=entry_price,
         entry_time_ms=entries[0].fill.timestamp_ms if entries else trade.entry_time_ms,
@@ -184,11 +190,14 @@ def close_at_estimate(trade: Trade, *, mark_price: Decimal, now_ms: int) -> Trad
         gross_pnl(contract, trade.side, trade.open_amount, trade.entry_price, mark_price)
     )
     booked = ZERO if trade.pnl is None else trade.pnl + trade.fees
+    parts = [(trade.open_amount, mark_price)]
+    if trade.exit_price is not None:
+        parts.append((trade.amount - trade.open_amount, trade.exit_price))
     return replace(
         trade,
         status=TradeStatus.CLOSED,
         open_amount=ZERO,
-        exit_price=mark_price,
+        exit_price=average_price(contract, parts),
         exit_time_ms=now_ms,
         exit_reason=ExitReason.MANUAL,
         pnl=booked + gross - trade.fees,

@@ -167,15 +167,14 @@ class Executor:
         now_ms = self._tools.market.exchange_now_ms()
         day = now_ms // DAY_MS
         trades = (await ledger.open_trades()).trades
-        entries = [
-            order
-            for order in await ledger.working_orders()
-            if order.strategy_id == strategy_id and order.role is Role.ENTRY
+        working = [
+            order for order in await ledger.working_orders() if order.strategy_id == strategy_id
         ]
         self._state = replace(
             self._state,
             trade=next((trade for trade in trades if trade.strategy_id == strategy_id), None),
-            entry=next(iter(entries), None),
+            entry=next((order for order in working if order.role is Role.ENTRY), None),
+            close=next((order for order in working if order.role is Role.CLOSE), None),
             last_exit_ms=await ledger.last_exit_ms(strategy_id),
             day=day,
             trades_today=await ledger.trades_opened_since(strategy_id, day * DAY_MS),

@@ -164,19 +164,7 @@ def rebuild(trade: Trade, shares: Sequence[FillShare], estimate: Estimate | None
     has_exits = any(not share.is_entry for share in shares)
     if not trade.is_open and not has_exits and estimate is None:
         return trade  # closed by other evidence than fills, which they must not undo
-    settled = settle(
-        replace(
-            trade,
-            status=TradeStatus.OPEN,
-            open_amount=trade.amount,
-            exit_price=None,
-            exit_time_ms=None,
-            exit_reason=None,
-            pnl=None,
-            pnl_source=None,
-        ),
-        shares,
-    )
+    settled = settle(trade, shares)
     if estimate is None or not settled.is_open:
         return settled
     entered_ms = [share.fill.timestamp_ms for share in shares if share.is_entry]

@@ -6,18 +6,19 @@ caller says how far the market moves, so that a day passes in a second when a re
 
 The logarithm of the price is the sum of
 
-- noise: a slow random walk that keeps a memory of its start for a day, and a quick flutter;
-- two swings, one for candles of a second and one for candles of a minute (`SWINGS`). Each drifts up
-  for a while, then down, always back past its middle, so that prices stay sane for weeks. Against
-  the slow drift come sharp dips, or spikes while it falls, that recover.
+- a trend that rises steadily for hours, then falls, always back past its start, so that prices stay
+  sane for weeks;
+- dips against it (spikes while it falls) of three lengths (`DIPS`), which fall sharply and recover
+  soon: the shallow ones every few seconds, the deep ones every half hour;
+- little noise: a slow random walk with a memory of a day, and a quick flutter.
 
 All transitions are exact for any step: the law of the price after a market second does not depend
 on how many calls covered it.
 
 A market of plain noise would show Razor nothing: RSI is low while the fast average is still above
-the slow one only when a steady drift with little noise breaks off within a candle or two. The
-numbers are what a search over such walks found, judged by Razor itself with its default
-parameters; `tests/paper/test_feed.py` holds the result.
+the slow one only when a steady trend with little noise breaks off within a candle or two, and for
+each length of candle by the right multiple of what the trend gains in one. The numbers are what a
+search over such walks found, judged by Razor itself with its default parameters.
 """
 
 import math
@@ -31,54 +32,39 @@ OhlcPrices = tuple[Decimal, Decimal, Decimal, Decimal]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SwingShape:
-    """How a swing looks; times in units of `scale_s`, heights in log price, percent.
+class DipShape:
+    """Dips of one length; times in units of `scale_s`.
 
     Args:
-        scale_s: The length of candle in which its dips look sharp, seconds.
-        drift: How far it drifts in one `scale_s`.
-        drift_time: Shortest and longest drift in one direction.
-        dip: Mean depth of a dip; each is up to a quarter more or less.
+        scale_s: The length, seconds.
+        depth: Mean depth, percent of the log price; each is up to a fifth more or less.
         gap: Mean time between the end of a dip and the next; each up to 40 % more or less.
-        fall: How long a dip takes to its bottom.
+        fall: How long it takes to its bottom.
         recovery: How long it takes back.
     """
 
     scale_s: float
-    drift: float
-    drift_time: tuple[float, float]
-    dip: float
+    depth: float
     gap: float
     fall: float
     recovery: float
 
 
-SWINGS = (
-    SwingShape(
-        scale_s=60.0,
-        drift=0.049,
-        drift_time=(240.0, 560.0),
-        dip=3.4,
-        gap=14.0,
-        fall=0.9,
-        recovery=10.5,
-    ),
-    SwingShape(
-        scale_s=1.0,
-        drift=0.0022,
-        drift_time=(125.0, 290.0),
-        dip=0.52,
-        gap=6.9,
-        fall=0.48,
-        recovery=11.3,
-    ),
+DIPS = (
+    DipShape(scale_s=1.0, depth=0.154, gap=14.0, fall=0.54, recovery=2.1),
+    DipShape(scale_s=16.0, depth=1.29, gap=15.0, fall=0.52, recovery=2.2),
+    DipShape(scale_s=100.0, depth=6.1, gap=27.0, fall=0.5, recovery=2.0),
 )
+
+# The trend, percent of the log price per second, and how long it goes one way, seconds.
+TREND = 0.0027
+TREND_TIME_S = (6500.0, 15_000.0)
 
 # Percent of the log price. The slow noise per root of a market second, and how long it remembers;
 # the standard deviation of the flutter, and how long it lasts.
-SLOW_NOISE = 0.0024
+SLOW_NOISE = 0.0015
 SLOW_NOISE_MEMORY_S = 86_400.0
-FLUTTER = 0.0075
+FLUTTER = 0.002
 FLUTTER_MEMORY_S = 4.0
 
 _HISTORY_STEP_S = 6.0
@@ -102,86 +88,70 @@ class _Noise:
         return self.level
 
 
-class _Swing:
-    """One swing: a drift that turns, and a dip that falls, recovers and waits."""
+class _Trend:
+    """Rises and falls at one pace, and turns when it has passed its start again."""
 
-    __slots__ = (
-        "dip",
-        "dip_left_s",
-        "dip_slope",
-        "drift",
-        "drift_left_s",
-        "is_recovering",
-        "shape",
-        "sign",
-        "slower",
-    )
+    __slots__ = ("left_s", "level", "sign")
 
-    def __init__(self, shape: SwingShape, slower: "_Swing | None", dice: random.Random) -> None:
-        self.shape = shape
-        self.slower = slower
-        self.drift = 0.0
+    def __init__(self, dice: random.Random) -> None:
+        self.level = 0.0
         self.sign = dice.choice((-1, 1))
-        self.drift_left_s = dice.random() * dice.uniform(*shape.drift_time) * shape.scale_s
-        self.dip = 0.0
-        self.dip_slope = 0.0
-        self.is_recovering = False
-        self.dip_left_s = dice.random() * self.gap_s(dice)
+        self.left_s = dice.random() * dice.uniform(*TREND_TIME_S)
 
     def advance(self, step_s: float, dice: random.Random) -> float:
-        slope = self.shape.drift / self.shape.scale_s
-        left_s = step_s
-        while self.drift_left_s <= left_s:
-            self.drift += self.sign * slope * self.drift_left_s
-            left_s -= self.drift_left_s
-            self.sign = -1 if self.drift > 0 else 1
-            self.drift_left_s = dice.uniform(*self.shape.drift_time) * self.shape.scale_s
-        self.drift += self.sign * slope * left_s
-        self.drift_left_s -= left_s
-        left_s = step_s
-        while self.dip_left_s <= left_s:
-            self.dip += self.dip_slope * self.dip_left_s
-            left_s -= self.dip_left_s
-            self.turn_dip(dice)
-        self.dip += self.dip_slope * left_s
-        self.dip_left_s -= left_s
-        return self.drift + self.dip
+        while self.left_s <= step_s:
+            self.level += self.sign * TREND * self.left_s
+            step_s -= self.left_s
+            self.sign = -1 if self.level > 0 else 1
+            self.left_s = dice.uniform(*TREND_TIME_S)
+        self.level += self.sign * TREND * step_s
+        self.left_s -= step_s
+        return self.level
 
-    def turn_dip(self, dice: random.Random) -> None:
+
+class _Dip:
+    """Waits, falls and recovers, in straight lines."""
+
+    __slots__ = ("is_recovering", "left_s", "level", "shape", "slope")
+
+    def __init__(self, shape: DipShape, dice: random.Random) -> None:
+        self.shape = shape
+        self.level = 0.0
+        self.slope = 0.0
+        self.is_recovering = False
+        self.left_s = dice.random() * self.wait_s(dice)
+
+    def advance(self, step_s: float, trend_sign: int, dice: random.Random) -> float:
+        while self.left_s <= step_s:
+            self.level += self.slope * self.left_s
+            step_s -= self.left_s
+            self.turn(trend_sign, dice)
+        self.level += self.slope * step_s
+        self.left_s -= step_s
+        return self.level
+
+    def turn(self, trend_sign: int, dice: random.Random) -> None:
         """From waiting to falling to recovering to waiting."""
         shape = self.shape
         if self.is_recovering:
-            self.is_recovering, self.dip, self.dip_slope = False, 0.0, 0.0
-            self.dip_left_s = self.gap_s(dice)
-        elif self.dip_slope:
+            self.is_recovering, self.level, self.slope = False, 0.0, 0.0
+            self.left_s = self.wait_s(dice)
+        elif self.slope:
             self.is_recovering = True
-            self.dip_left_s = shape.recovery * shape.scale_s
-            self.dip_slope = -self.dip / self.dip_left_s
+            self.left_s = shape.recovery * shape.scale_s
+            self.slope = -self.level / self.left_s
         else:
-            # Against the slowest drift, so that the higher timeframes are with the entry.
-            sign = self.sign if self.slower is None else self.slower.sign
-            self.dip_left_s = shape.fall * shape.scale_s
-            self.dip_slope = -sign * shape.dip * dice.uniform(0.75, 1.25) / self.dip_left_s
+            self.left_s = shape.fall * shape.scale_s
+            self.slope = -trend_sign * shape.depth * dice.uniform(0.8, 1.2) / self.left_s
 
-    def gap_s(self, dice: random.Random) -> float:
+    def wait_s(self, dice: random.Random) -> float:
         return dice.uniform(0.6, 1.4) * self.shape.gap * self.shape.scale_s
-
-    def snapshot(self) -> list[Any]:
-        heights = [self.drift, self.dip, self.dip_slope]
-        return [self.sign, self.is_recovering, heights, [self.drift_left_s, self.dip_left_s]]
-
-    def restore(self, snapshot: list[Any]) -> None:
-        sign, is_recovering, heights, left_s = snapshot
-        self.sign = 1 if sign > 0 else -1
-        self.is_recovering = is_recovering is True
-        self.drift, self.dip, self.dip_slope = map(_finite, heights)
-        self.drift_left_s, self.dip_left_s = (max(0.0, _finite(left)) for left in left_s)
 
 
 class _LogWalk:
     """The logarithm of the price, relative to where it began."""
 
-    __slots__ = ("dice", "flutter", "slow", "start", "swings")
+    __slots__ = ("dice", "dips", "flutter", "slow", "start", "trend")
 
     def __init__(self, seed: str) -> None:
         # A text seed goes through SHA-512, not through hash(): the same in every process.
@@ -190,15 +160,38 @@ class _LogWalk:
         self.slow = _Noise(spread, SLOW_NOISE_MEMORY_S, self.dice)
         self.flutter = _Noise(FLUTTER, FLUTTER_MEMORY_S, self.dice)
         self.start = self.slow.level + self.flutter.level
-        self.swings: list[_Swing] = []
-        for shape in SWINGS:
-            slower = self.swings[-1] if self.swings else None
-            self.swings.append(_Swing(shape, slower, self.dice))
+        self.trend = _Trend(self.dice)
+        self.dips = [_Dip(shape, self.dice) for shape in DIPS]
 
     def advance(self, step_s: float) -> float:
-        percent = self.slow.advance(step_s, self.dice) + self.flutter.advance(step_s, self.dice)
-        percent += sum(swing.advance(step_s, self.dice) for swing in self.swings)
+        dice = self.dice
+        percent = self.slow.advance(step_s, dice) + self.flutter.advance(step_s, dice)
+        percent += self.trend.advance(step_s, dice)
+        for dip in self.dips:
+            percent += dip.advance(step_s, self.trend.sign, dice)
         return (percent - self.start) / 100
+
+    def snapshot(self) -> dict[str, Any]:
+        version, words, gauss_next = self.dice.getstate()
+        return {
+            "noise": [self.slow.level, self.flutter.level],
+            "trend": [self.trend.sign, self.trend.level, self.trend.left_s],
+            "dips": [[dip.is_recovering, dip.level, dip.slope, dip.left_s] for dip in self.dips],
+            "dice": [version, list(words), gauss_next],
+        }
+
+    def restore(self, snapshot: Mapping[str, Any]) -> None:
+        self.slow.level, self.flutter.level = map(_finite, snapshot["noise"])
+        sign, level, left_s = snapshot["trend"]
+        self.trend.sign = 1 if sign > 0 else -1
+        self.trend.level, self.trend.left_s = _finite(level), max(0.0, _finite(left_s))
+        for dip, (is_recovering, height, slope, until_s) in zip(
+            self.dips, snapshot["dips"], strict=True
+        ):
+            dip.is_recovering = is_recovering is True
+            dip.level, dip.slope, dip.left_s = _finite(height), _finite(slope), _finite(until_s)
+        version, words, gauss_next = snapshot["dice"]
+        self.dice.setstate((version, tuple(words), gauss_next))
 
 
 class PriceWalk:
@@ -249,14 +242,7 @@ class PriceWalk:
 
     def snapshot(self) -> dict[str, Any]:
         """All that the next prices depend on, as JSON values."""
-        version, words, gauss_next = self._walk.dice.getstate()
-        return {
-            "name": self._name,
-            "price": str(self._price),
-            "noise": [self._walk.slow.level, self._walk.flutter.level],
-            "swings": [swing.snapshot() for swing in self._walk.swings],
-            "dice": [version, list(words), gauss_next],
-        }
+        return {"name": self._name, "price": str(self._price), **self._walk.snapshot()}
 
     def restore(self, snapshot: Mapping[str, Any]) -> None:
         """Go on where `snapshot` was taken.
@@ -270,11 +256,7 @@ class PriceWalk:
             price = Decimal(snapshot["price"])
             if not price.is_finite() or price <= 0:
                 raise ValueError(f"price {price} USD is not positive")
-            walk.slow.level, walk.flutter.level = map(_finite, snapshot["noise"])
-            for swing, state in zip(walk.swings, snapshot["swings"], strict=True):
-                swing.restore(state)
-            version, words, gauss_next = snapshot["dice"]
-            walk.dice.setstate((version, tuple(words), gauss_next))
+            walk.restore(snapshot)
         except (ArithmeticError, LookupError, TypeError, ValueError) as error:
             raise ValueError(f"price snapshot of {self._name!r} is damaged: {error}") from error
         self._price, self._walk = price, walk

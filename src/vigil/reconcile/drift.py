@@ -202,8 +202,9 @@ def compare(ledger: LedgerReading, exchange: ExchangeReading) -> tuple[Drift, ..
             touched.update(trade.trade_id for trade in trades)
             continue
         found = _compare_sizes(name, trades, ledger, exchange)
+        # What is left of an unexplained trade is protected like any other.
         touched.update(
-            drift.trade.trade_id for drift in found if not isinstance(drift, ForeignPosition)
+            drift.trade.trade_id for drift in found if isinstance(drift, Orphan | Vanished)
         )
         drifts += found
     drifts += _compare_protection(
@@ -292,15 +293,14 @@ def _compare_protection(
 ) -> list[Drift]:
     rows = {order.label: order for order in ledger.working}
     resting: dict[tuple[str, Role], Order] = {}
+    drifts: list[Drift] = []
     for order in exchange.open_orders:
         row = rows.get(order.label)
-        if row is not None:
-            resting[row.trade_id, row.role] = order
-    in_doubt = {order.trade_id for order in ledger.working if _is_in_doubt(order)}
-    drifts: list[Drift] = []
-    for trade in trades:
-        if trade.trade_id in in_doubt:
+        if row is None:
             continue
+        if resting.setdefault((row.trade_id, row.role), order) is not order:
+            drifts.append(Leftover(order=order))  # one stop and one target are enough
+    for trade in trades:
         drifts += _protection_drifts(trade, resting, exchange)
     return drifts
 
@@ -332,7 +332,9 @@ def _protection_drifts(
 
 def _compare_orders(ledger: LedgerReading, exchange: ExchangeReading) -> list[Drift]:
     rows = {order.label: order for order in ledger.working}
-    open_trades = {trade.trade_id for trade in ledger.trades}
+    # A trade lives from its entry on, which may have no fill yet.
+    living = {trade.trade_id for trade in ledger.trades}
+    living |= {order.trade_id for order in ledger.working if order.role is Role.ENTRY}
     horizon_ms = exchange.started_ms - SETTLE_MS
     drifts: list[Drift] = []
     for order in exchange.open_orders:
@@ -343,7 +345,7 @@ def _compare_orders(ledger: LedgerReading, exchange: ExchangeReading) -> list[Dr
             continue
         elif row is None:
             drifts.append(Unrecorded(order=order))
-        elif row.role is not Role.ENTRY and row.trade_id not in open_trades:
+        elif row.role is not Role.ENTRY and row.trade_id not in living:
             drifts.append(Leftover(order=order))
     resting_labels = {order.label for order in exchange.open_orders}
     for row in ledger.working:

@@ -59,11 +59,10 @@ def explain(
             break
         if candidate.fill.direction is not direction:
             continue
-        if not any(trade.entry_time_ms <= candidate.fill.timestamp_ms for trade in trades):
-            continue
-        amount = min(candidate.amount, wanted)
-        chosen.append(LooseFill(fill=candidate.fill, amount=amount))
-        wanted -= amount
+        amount = min(candidate.amount, wanted, _room(trades, chosen, candidate.fill))
+        if amount > 0:
+            chosen.append(LooseFill(fill=candidate.fill, amount=amount))
+            wanted -= amount
     shares: dict[str, list[FillShare]] = {trade.trade_id: [] for trade in trades}
     open_amounts = {trade.trade_id: trade.open_amount for trade in trades}
     for candidate in sorted(chosen, key=_age):
@@ -80,6 +79,24 @@ def explain(
         for trade in trades
         if shares[trade.trade_id]
     )
+
+
+def _room(trades: Sequence[Trade], chosen: Sequence[LooseFill], fill: Fill) -> Decimal:
+    """How much of `fill` the trades can still take beside the newer fills in `chosen`.
+
+    A fill closes only trades from before it, so at every moment the fills up to it must fit into
+    the trades that were open then.
+    """
+    taken = ZERO
+    room = _open_at(trades, fill.timestamp_ms)
+    for newer in reversed(chosen):  # oldest first
+        taken += newer.amount
+        room = min(room, _open_at(trades, newer.fill.timestamp_ms) - taken)
+    return room
+
+
+def _open_at(trades: Sequence[Trade], moment_ms: int) -> Decimal:
+    return sum((trade.open_amount for trade in trades if trade.entry_time_ms <= moment_ms), ZERO)
 
 
 def _age(loose: LooseFill) -> tuple[int, int]:

@@ -313,7 +313,11 @@ class Reconciler:
     async def _resolve(self, order: OwnOrder) -> bool:
         currency = contract_of(order.instrument_name).settlement_currency
         searched_ms = self._exchange.exchange_now_ms()
-        found = await self._exchange.orders_by_label(currency, order.label)
+        try:
+            found = await self._exchange.orders_by_label(currency, order.label)
+        except VigilError:
+            self._absences.forget(order.label)  # a search that failed has proven nothing
+            raise
         if found:
             self._absences.forget(order.label)
             log.info(

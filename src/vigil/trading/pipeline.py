@@ -35,6 +35,8 @@ class StrategyState:
     Args:
         trade: Its open trade.
         entry: Its entry that is sent and not settled, or in doubt.
+        close: The order that is to close its trade, while it is sent and not settled.
+        closed_trade_id: Its last trade; news of that one's orders is old news.
         last_exit_ms: Exchange time at which its last trade closed.
         day: UTC day number of `trades_today`.
     """
@@ -44,6 +46,8 @@ class StrategyState:
     is_paused: bool
     trade: Trade | None = None
     entry: OwnOrder | None = None
+    close: OwnOrder | None = None
+    closed_trade_id: str | None = None
     last_exit_ms: int | None = None
     day: int = 0
     trades_today: int = 0
@@ -150,35 +154,46 @@ def _on_quote(
     decision = strategy.on_ticker(ticker, _position(state.trade))
     if decision.checkpoints:
         state = replace(state, checkpoints=decision.checkpoints)
-    commands: list[Command] = []
+    # Each intent meets what the ones before it led to: at most one command of a kind comes out.
+    entry: PlaceEntry | None = None
+    stop: TightenStop | None = None
+    close: CloseTrade | None = None
     refusals: list[Refused] = []
     for intent in decision.intents:
         match intent:
             case Enter():
-                # A second wish in one decision meets the first as a working entry.
-                has_entry = state.entry is not None or any(
-                    isinstance(command, PlaceEntry) for command in commands
-                )
+                has_entry = state.entry is not None or entry is not None
                 verdict = review(intent, _risk_view(state, ticker, around, has_entry=has_entry))
                 match verdict:
                     case Approved():
-                        commands.append(PlaceEntry(approved=verdict))
+                        entry = PlaceEntry(approved=verdict)
                     case Refused():
                         refusals.append(verdict)
                     case _:
                         assert_never(verdict)
-            case MoveStop(stop_price=price, reason=reason):
-                trade = state.trade
-                if trade is not None and price.is_finite() and price > 0:
-                    rounded = state.instrument.round_price(price)
-                    if is_tighter(trade, rounded):
-                        commands.append(TightenStop(trade=trade, stop_price=rounded, reason=reason))
+            case MoveStop():
+                stop = _tightened(state, intent, stop)
             case Exit(reason=reason):
-                if state.trade is not None:
-                    commands.append(CloseTrade(trade=state.trade, reason=reason))
+                if state.trade is not None and state.close is None:
+                    close = CloseTrade(trade=state.trade, reason=reason)
             case _:
                 assert_never(intent)
+    commands = [command for command in (entry, stop, close) if command is not None]
     return Step(state=state, commands=tuple(commands), refusals=tuple(refusals))
+
+
+def _tightened(
+    state: StrategyState, intent: MoveStop, before: TightenStop | None
+) -> TightenStop | None:
+    """The tighter of `before` and what is wanted now; a stop never loosens."""
+    trade = state.trade
+    if trade is None or not intent.stop_price.is_finite() or intent.stop_price <= 0:
+        return before
+    price = state.instrument.round_price(intent.stop_price)
+    known = trade if before is None else replace(trade, stop_loss=before.stop_price)
+    if price <= 0 or not is_tighter(known, price):
+        return before
+    return TightenStop(trade=trade, stop_price=price, reason=intent.reason)
 
 
 def _risk_view(
@@ -213,34 +228,56 @@ def _position(trade: Trade | None) -> OpenPosition | None:
 
 def _with_trade(state: StrategyState, trade: Trade) -> StrategyState:
     known = state.trade
-    if trade.is_open:
-        day = trade.entry_time_ms // DAY_MS
-        if known is not None and known.trade_id == trade.trade_id:
-            return replace(state, trade=trade)
-        count = state.trades_today if state.day == day else 0
-        # The entry that opened the trade is now counted by the trade itself.
-        return replace(state, trade=trade, entry=None, day=day, trades_today=count + 1)
     if known is not None and known.trade_id != trade.trade_id:
-        return state  # news of an older trade, corrected by late fills
-    last_exit_ms = max(trade.exit_time_ms or 0, state.last_exit_ms or 0)
+        return state if not trade.is_open else _opened(state, trade)
+    if trade.is_open:
+        return replace(state, trade=trade) if known is not None else _opened(state, trade)
     if known is None and state.entry is not None and state.entry.trade_id == trade.trade_id:
         # Opened and closed before we looked: the trade still counts for its day.
-        day = trade.entry_time_ms // DAY_MS
-        count = state.trades_today if state.day == day else 0
-        state = replace(state, entry=None, day=day, trades_today=count + 1)
-    return replace(state, trade=None, last_exit_ms=last_exit_ms)
+        state = _opened(state, trade)
+    return replace(
+        state,
+        trade=None,
+        close=None,
+        closed_trade_id=trade.trade_id,
+        last_exit_ms=max(trade.exit_time_ms or 0, state.last_exit_ms or 0),
+    )
+
+
+def _opened(state: StrategyState, trade: Trade) -> StrategyState:
+    """The state with a new trade, counted for the day it was opened on."""
+    day = trade.entry_time_ms // DAY_MS
+    if day > state.day:
+        state = replace(state, day=day, trades_today=1)
+    elif day == state.day:
+        state = replace(state, trades_today=state.trades_today + 1)
+    is_its_entry = state.entry is not None and state.entry.trade_id == trade.trade_id
+    # The entry that opened the trade is from now on counted by the trade itself.
+    return replace(state, trade=trade, entry=None if is_its_entry else state.entry)
 
 
 def _with_order(state: StrategyState, order: OwnOrder) -> StrategyState:
-    if order.role is not Role.ENTRY:
+    if order.trade_id == state.closed_trade_id:
         return state
+    match order.role:
+        case Role.ENTRY:
+            return _with_entry(state, order)
+        case Role.CLOSE:
+            return replace(state, close=None if order.status.is_final else order)
+        case Role.STOP | Role.TARGET:
+            return state
+        case _:
+            assert_never(order.role)
+
+
+def _with_entry(state: StrategyState, order: OwnOrder) -> StrategyState:
     known = state.entry
     if known is not None and known.label != order.label:
         return state
     if state.trade is not None and state.trade.trade_id == order.trade_id:
         return state  # already counted as the trade that it opened
-    if order.status.is_final and (order.status is not OrderStatus.FILLED):
-        return replace(state, entry=None) if known is not None else state
+    if order.status.is_final and order.status is not OrderStatus.FILLED:
+        return replace(state, entry=None)
     if order.status is OrderStatus.FILLED and known is None:
         return state  # its trade was opened and closed before this news came
     return replace(state, entry=order)

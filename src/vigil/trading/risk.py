@@ -8,11 +8,14 @@ from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
 
-from vigil.domain.instrument import Instrument
+from vigil.domain.instrument import Instrument, Kind
 from vigil.domain.market import Ticker
 from vigil.domain.order import Direction
 from vigil.trading.protection import Bracket, bracket
 from vigil.trading.signal import Enter, Limits
+
+# Beyond this a notional is a slip of somebody's keyboard, or of somebody's arithmetic.
+NOTIONAL_USD_MAX = Decimal(1_000_000_000)
 
 # A quote older than this is no basis for an entry. Tickers come at least once a second while the
 # market is open; three times that allows for one lost heartbeat of the feed.
@@ -133,17 +136,28 @@ def _refuse_by_shape(intent: Enter) -> Refused | None:
         ("stop_loss_percent", intent.stop_loss_percent),
         ("take_profit_percent", intent.take_profit_percent),
     ):
-        if value is None:
+        if value is None and name == "take_profit_percent":
             continue
         if not isinstance(value, Decimal) or not value.is_finite() or value <= 0:
             return Refused(reason=Reason.BAD_INTENT, detail=f"{name} {value!r} is not positive")
-    if intent.stop_loss_percent >= 100:
-        return Refused(reason=Reason.BAD_INTENT, detail="the stop lies at or below zero")
+    if intent.notional_usd > NOTIONAL_USD_MAX:
+        detail = f"{intent.notional_usd} USD is more than {NOTIONAL_USD_MAX} USD"
+        return Refused(reason=Reason.BAD_INTENT, detail=detail)
+    below = (
+        intent.stop_loss_percent
+        if intent.direction is Direction.BUY
+        else intent.take_profit_percent or Decimal(0)
+    )
+    if below >= 100:
+        return Refused(reason=Reason.BAD_INTENT, detail="stop or target lies at or below zero")
     return None
 
 
 def _size(intent: Enter, view: RiskView) -> Approved | Refused:
     ticker, instrument = view.ticker, view.instrument
+    if instrument.kind is Kind.OPTION:
+        # A premium says nothing about the notional: sizing them needs a rule of its own.
+        return Refused(reason=Reason.BAD_INTENT, detail="options are not sized by notional")
     is_buy = intent.direction is Direction.BUY
     price = ticker.best_ask_price if is_buy else ticker.best_bid_price
     if price is None or not price.is_finite() or price <= 0:
@@ -153,16 +167,20 @@ def _size(intent: Enter, view: RiskView) -> Approved | Refused:
     if problem is not None:
         detail = f"{intent.notional_usd} USD at {price}: {problem}"
         return Refused(reason=Reason.AMOUNT, detail=detail)
+    protection = bracket(
+        instrument,
+        intent.direction,
+        price,
+        stop_loss_percent=intent.stop_loss_percent,
+        take_profit_percent=intent.take_profit_percent,
+    )
+    if price in (protection.stop_price, protection.target_price):
+        detail = f"stop or target is closer to {price} than one tick"
+        return Refused(reason=Reason.BAD_INTENT, detail=detail)
     return Approved(
         direction=intent.direction,
         amount=amount,
         reference_price=price,
-        bracket=bracket(
-            instrument,
-            intent.direction,
-            price,
-            stop_loss_percent=intent.stop_loss_percent,
-            take_profit_percent=intent.take_profit_percent,
-        ),
+        bracket=protection,
         reason=intent.reason,
     )
