@@ -6,6 +6,7 @@ Stop: HTTP → reconciler → strategies → checkpoint → session → ledger.
 
 import asyncio
 import contextlib
+import gc
 import os
 import random
 import signal
@@ -24,7 +25,7 @@ from vigil.deribit.link import DeribitLink
 from vigil.deribit.rest import RestWitness
 from vigil.desk.books import Books
 from vigil.desk.desk import Desk
-from vigil.errors import Misconfigured
+from vigil.errors import Misconfigured, OutcomeUnknown, Transient
 from vigil.fleet.account import AccountStream
 from vigil.fleet.authority import Authority
 from vigil.fleet.checkpoint import Checkpoint
@@ -68,6 +69,10 @@ EXIT_MISCONFIGURED = 2
 def main(config_file: Path | None) -> int:
     """Run Vigil until it is told to stop; the process's exit status."""
     environ = dict(os.environ)
+    # Most objects here live for one quote or one row and die by reference count. The collector's
+    # default of looking every 700 allocations holds the loop for tens of milliseconds while a
+    # long ledger is read.
+    gc.set_threshold(50_000, 20, 20)
     try:
         settings = load_settings(config_file, environ)
         asyncio.run(_run(settings, environ))
@@ -236,11 +241,9 @@ class App:
         state_file = StateFile(state_dir / "backend-state.json", clock=clock)
         desired = state_file.load()
         _check_environment(desired, settings)
-        client_id, _ = settings.require_key()
         ledger = await Ledger.open(
             state_dir / LEDGER_NAME,
             environment=settings.environment,
-            account=client_id,
             clock=clock,
         )
         try:
@@ -295,7 +298,7 @@ class App:
         await self._api.start()
         log.info("api.listening", url=self._api.url)
         await self._until(self._dispatch.first_session)
-        await self._fleet.validate(self._desired)
+        await self._check_with_exchange()
         await self._until(self._dispatch.first_pass)
         if self._stop.is_set():
             return
@@ -306,6 +309,21 @@ class App:
         self._watchdog.ready()
         self._watchdog.status(f"{len(self._fleet.members)} strategies")
         log.info("vigil.ready", strategies=len(self._fleet.members))
+
+    async def _check_with_exchange(self) -> None:
+        """What only the exchange can tell: whose key this is, and what the strategies name.
+
+        Raises: Misconfigured.
+        """
+        while not self._stop.is_set():
+            try:
+                await self._ledger.claim(await self._client.account_id())
+                await self._fleet.validate(self._desired)
+            except (Transient, OutcomeUnknown) as error:
+                log.warning("start.waiting", reason=str(error))
+                await self._clock.sleep(START_LOOK_S)
+            else:
+                return
 
     async def _until(self, event: asyncio.Event) -> None:
         """Wait for a step of the start, for as long as it takes, unless told to stop.
@@ -343,6 +361,11 @@ class App:
         _step("closing the Deribit session")
         await self._remove(SESSION)
         await self._supervisor.stop_all()
+        if self._supervisor.abandoned:
+            # What swallowed its cancellation would keep the interpreter waiting for ever.
+            log.error("shutdown.abandoned", children=self._supervisor.abandoned)
+            await self._ledger.close()
+            os._exit(0)
 
     async def _remove(self, *names: str) -> None:
         present = {child.name for child in self._supervisor.status()}

@@ -103,3 +103,13 @@ async def test_a_ledger_of_another_environment(vigil: Any) -> None:
     vigil.sql("UPDATE header SET environment = 'live'")
     vigil.log.unlink()
     refuses(vigil, "trades.db", "live", "paper")
+
+
+async def test_a_ledger_of_another_account(vigil: Any) -> None:
+    vigil.write_state(strategy("eager", status="paused"))
+    vigil.start()
+    await vigil.ready()
+    assert vigil.stop() == 0
+    vigil.sql("UPDATE header SET account = '1'")
+    vigil.log.unlink()
+    refuses(vigil, "trades.db", "account '1'", "10580")

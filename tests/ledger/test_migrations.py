@@ -108,6 +108,21 @@ async def test_a_start_cut_short_before_the_header_is_finished_by_the_next(exist
         await open_ledger(account="other")
 
 
+async def test_an_unclaimed_ledger_is_bound_to_the_first_account_and_refuses_another(
+    path, open_ledger
+):
+    ledger = await open_ledger(account="")
+    await ledger.claim("10580")
+    await ledger.claim("10580")
+    with pytest.raises(Misconfigured, match="'10580'.*'20000'"):
+        await ledger.claim("20000")
+    await ledger.close()
+    again = await open_ledger(account="")
+    with pytest.raises(Misconfigured, match="state directory of its own"):
+        await again.claim("20000")
+    await again.claim("10580")
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [

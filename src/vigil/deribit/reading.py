@@ -98,6 +98,10 @@ class Reader(ABC):
         raw = await self._ask("private/get_positions", {"currency": "any"})
         return tuple(position for position in wire.to_positions(raw) if position.size)
 
+    async def account_id(self) -> str:
+        """The exchange's number of the account that the key belongs to."""
+        return wire.to_account_id(await self._ask("private/get_account_summaries", {}))
+
     async def account_summaries(self) -> tuple[AccountSummary, ...]:
         """Cash and margin in every currency."""
         return wire.to_account_summaries(await self._ask("private/get_account_summaries", {}))

@@ -114,8 +114,9 @@ class SummaryShape(msgspec.Struct, gc=False):
 
 
 class SummariesShape(msgspec.Struct, gc=False):
-    """Every currency of the account."""
+    """The account and every currency of it."""
 
+    id: int
     summaries: list[SummaryShape]
 
 

@@ -138,6 +138,11 @@ def to_account_summary(raw: msgspec.Raw) -> AccountSummary:
     return _summary_of(_decode(_summary, raw))
 
 
+def to_account_id(raw: msgspec.Raw) -> str:
+    """The account's number, out of its summaries."""
+    return str(_decode(_summaries, raw).id)
+
+
 def to_account_summaries(raw: msgspec.Raw) -> tuple[AccountSummary, ...]:
     """Cash and margin in every currency of the account."""
     return tuple(_summary_of(shape) for shape in _decode(_summaries, raw).summaries)

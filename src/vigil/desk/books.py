@@ -77,6 +77,7 @@ class Books:
                 label=fill.label or None,
                 fill=fill.trade_id,
             )
+        self._tell_orders(booking.orders)
         for before, after in booking.changes:
             self._tell_trade(before, after)
         if any(parse_label(fill.label) is None for fill in booking.new_fills):

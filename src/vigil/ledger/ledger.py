@@ -27,7 +27,7 @@ from vigil.ledger import trades as trade_rows
 from vigil.ledger.booking import Estimate
 from vigil.ledger.fills import Booking
 from vigil.ledger.incidents import Incident, Severity
-from vigil.ledger.migrations import Header, load_migrations, prepare
+from vigil.ledger.migrations import Header, check_account, load_header, load_migrations, prepare
 from vigil.ledger.queries import sql
 from vigil.ledger.reports import Reports
 from vigil.ledger.rows import UnreadableRow
@@ -49,7 +49,10 @@ class Ledger:
     Made by `Ledger.open` and to be closed by `close`; not to be shared between processes.
     """
 
-    def __init__(self, storage: Storage, clock: Clock, *, last_intent_id: int) -> None:
+    def __init__(
+        self, path: Path, storage: Storage, clock: Clock, *, last_intent_id: int
+    ) -> None:
+        self._path = path
         self._storage = storage
         self._clock = clock
         self._last_intent_id = last_intent_id
@@ -61,14 +64,14 @@ class Ledger:
         path: Path,
         *,
         environment: str,
-        account: str,
+        account: str = "",
         clock: Clock,
         open_storage: Callable[[Path], Awaitable[Storage]] = AioSqliteStorage.open,
     ) -> "Ledger":
         """Open the file, made if missing; check it, migrate it, and make sure that it is ours.
 
-        The environment is `paper`, `testnet` or `live`; the account is the exchange's client or
-        account id.
+        The environment is `paper`, `testnet` or `live`; the account is the exchange's id of it,
+        empty while that is not known, see `claim`.
 
         Raises: Misconfigured, naming the file and the fix; it is unchanged then.
         """
@@ -82,7 +85,21 @@ class Ledger:
         except BaseException:
             await storage.close()
             raise
-        return cls(storage, clock, last_intent_id=last_intent_id)
+        return cls(path, storage, clock, last_intent_id=last_intent_id)
+
+    async def claim(self, account: str) -> None:
+        """Bind a ledger that has no account yet to this one; make sure that another one's is not.
+
+        Raises: Misconfigured.
+        """
+
+        def bind(connection: sqlite3.Connection) -> Header:
+            connection.execute(sql("header.claim"), {"account": account})
+            header = load_header(connection)
+            assert header is not None, "a ledger is opened with its header"
+            return header
+
+        check_account(await self._storage.transact(bind), account, self._path)
 
     async def close(self) -> None:
         """Finish what was asked and close the file. Safe to call twice."""

@@ -30,7 +30,12 @@ class Migration:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Header:
-    """Whose ledger it is; fixed when the file is made."""
+    """Whose ledger it is.
+
+    Args:
+        environment: Fixed when the file is made.
+        account: The exchange's id of the account; empty until the exchange has told it.
+    """
 
     environment: str
     account: str
@@ -124,12 +129,25 @@ def _require_same_owner(connection: sqlite3.Connection, path: Path, wanted: Head
     found = load_header(connection)
     if found is None:
         return
-    if (found.environment, found.account) != (wanted.environment, wanted.account):
+    if found.environment != wanted.environment:
         raise Misconfigured(
-            f"ledger {path} belongs to environment {found.environment!r}, account "
-            f"{found.account!r}; configured is environment {wanted.environment!r}, account "
-            f"{wanted.account!r}: correct the configuration, or give this account a state "
-            "directory of its own"
+            f"ledger {path} belongs to environment {found.environment!r}, configured is "
+            f"{wanted.environment!r}: correct the configuration, or name another state directory"
+        )
+    if wanted.account:
+        check_account(found, wanted.account, path)
+
+
+def check_account(header: Header, account: str, path: Path) -> None:
+    """Refuse to mix the histories of two accounts.
+
+    Raises: Misconfigured.
+    """
+    if header.account and header.account != account:
+        raise Misconfigured(
+            f"ledger {path} belongs to account {header.account!r}, the API key to account "
+            f"{account!r}: use a key of that account, or give this account a state directory of "
+            "its own"
         )
 
 
