@@ -69,7 +69,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "cli_client": {"errors"},
     "cli_views": {"domain", "errors"},
     "cli_commands": {"cli_client", "cli_views", "errors", "domain"},
-    "cli": {"app", "paper", "config", "errors", "clock", "cli_client", "cli_views", "cli_commands"},
+    "daemon": {"app", "clock", "config", "errors", "logs", "supervision"},
+    "cli": {"daemon", "paper", "config", "errors", "clock", "cli_client", "cli_views", "cli_commands"},
     "__main__": {"cli"},
 }
 

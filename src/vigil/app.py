@@ -6,20 +6,17 @@ Stop: HTTP → reconciler → strategies → checkpoint → session → ledger.
 
 import asyncio
 import contextlib
-import gc
 import os
 import random
 import signal
 import sys
 from collections.abc import Mapping
-from importlib.metadata import version as installed_version
-from pathlib import Path
 from typing import Any
 
 import structlog
 
-from vigil.clock import Clock, SystemClock
-from vigil.config import Settings, load_settings
+from vigil.clock import Clock
+from vigil.config import Settings
 from vigil.deribit.client import DeribitClient
 from vigil.deribit.link import DeribitLink
 from vigil.deribit.rest import RestWitness
@@ -31,6 +28,7 @@ from vigil.fleet.authority import Authority
 from vigil.fleet.checkpoint import Checkpoint
 from vigil.fleet.desired import DesiredState
 from vigil.fleet.dispatch import Dispatch
+from vigil.fleet.environment import check_environment
 from vigil.fleet.executor import Tools
 from vigil.fleet.fleet import CHILD_PREFIX, Fleet
 from vigil.fleet.memory import checkpoint_of, standings_in
@@ -38,10 +36,9 @@ from vigil.fleet.operations import Operations
 from vigil.fleet.state_file import StateFile
 from vigil.fleet.vitals import Vitals
 from vigil.ledger.ledger import Ledger
-from vigil.logs import configure_logging
 from vigil.reconcile.reconciler import Reconciler
 from vigil.strategies.catalog import load_catalog
-from vigil.supervision.lease import Lease, acquire_lease
+from vigil.supervision.lease import Lease
 from vigil.supervision.restarts import Backoff, ChildSpec
 from vigil.supervision.stall import StallGuard
 from vigil.supervision.supervisor import ChildEvent, ChildEventKind, Supervisor
@@ -63,47 +60,6 @@ CALL_TIMEOUT_S = 5.0
 START_LOOK_S = 0.5
 START_EXTENSION_USEC = 30_000_000
 SESSION_BACKOFF = Backoff(base_s=0.5, cap_s=30.0, settled_s=10.0)
-EXIT_MISCONFIGURED = 2
-
-
-def main(config_file: Path | None) -> int:
-    """Run Vigil until it is told to stop; the process's exit status."""
-    environ = dict(os.environ)
-    # Most objects here live for one quote or one row and die by reference count. The collector's
-    # default of looking every 700 allocations holds the loop for tens of milliseconds while a
-    # long ledger is read.
-    gc.set_threshold(50_000, 20, 20)
-    try:
-        settings = load_settings(config_file, environ)
-        asyncio.run(_run(settings, environ))
-    except Misconfigured as error:
-        print(f"vigil: {error}", file=sys.stderr)  # noqa: T201 - logging may not be set up
-        return EXIT_MISCONFIGURED
-    return 0
-
-
-async def _run(settings: Settings, environ: Mapping[str, str]) -> None:
-    redactor = configure_logging(
-        level=settings.log_level, log_format=settings.log_format, stream=sys.stderr
-    )
-    _, secret = settings.require_key()
-    redactor.register(secret.get_secret_value())
-    version = installed_version("vigil")
-    log.info(
-        "vigil.starting",
-        version=version,
-        environment=settings.environment,
-        exchange=settings.deribit_ws_url,
-        state_dir=str(settings.state_dir),
-        pid=os.getpid(),
-    )
-    for warning in settings.warnings:
-        log.warning("settings.odd", detail=warning)
-    with acquire_lease(settings.state_dir, version=version) as lease:
-        app = await App.build(
-            settings, environ=environ, lease=lease, clock=SystemClock(), version=version
-        )
-        await app.run()
 
 
 class App:
@@ -240,7 +196,7 @@ class App:
         state_dir = settings.state_dir
         state_file = StateFile(state_dir / "backend-state.json", clock=clock)
         desired = state_file.load()
-        _check_environment(desired, settings)
+        check_environment(desired, settings.environment)
         ledger = await Ledger.open(
             state_dir / LEDGER_NAME,
             environment=settings.environment,
@@ -419,24 +375,3 @@ class App:
 
 def _step(what: str) -> None:
     log.info("shutdown.step", step=what)
-
-
-def _check_environment(desired: DesiredState, settings: Settings) -> None:
-    """A file for one environment never acts on another; live wants the disclaimer.
-
-    Raises: Misconfigured.
-    """
-    if desired.environment is not None and desired.environment != settings.environment:
-        raise Misconfigured(
-            f"backend-state.json is for {desired.environment}, but VIGIL_DERIBIT_WS_URL leads to "
-            f"{settings.environment}; make them agree"
-        )
-    if settings.environment == "live":
-        if desired.environment != "live":
-            raise Misconfigured(
-                'backend-state.json must say "environment": "live" before live trading'
-            )
-        if not desired.is_disclaimer_accepted:
-            raise Misconfigured(
-                'backend-state.json must say "disclaimerAccepted": true before live trading'
-            )

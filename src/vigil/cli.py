@@ -107,9 +107,9 @@ def _api_options() -> argparse.ArgumentParser:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from vigil.app import main as run_app  # noqa: PLC0415
+    from vigil.daemon import main as run_daemon  # noqa: PLC0415
 
-    return run_app(options.config)
+    return run_daemon(options.config)
 
 
 def _ask(options: argparse.Namespace) -> int:

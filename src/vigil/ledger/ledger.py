@@ -49,9 +49,7 @@ class Ledger:
     Made by `Ledger.open` and to be closed by `close`; not to be shared between processes.
     """
 
-    def __init__(
-        self, path: Path, storage: Storage, clock: Clock, *, last_intent_id: int
-    ) -> None:
+    def __init__(self, path: Path, storage: Storage, clock: Clock, *, last_intent_id: int) -> None:
         self._path = path
         self._storage = storage
         self._clock = clock
