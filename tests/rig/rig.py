@@ -291,6 +291,10 @@ class Rig:
         await self.settled()
         return await self.reconciler.run_once(cause)
 
+    def start_session(self) -> None:
+        """Have the supervisor keep a session."""
+        self.supervisor.add_child(ChildSpec(name="session", start=self.link.run, backoff=QUICK))
+
     async def drop_session(self) -> None:
         """Cut the session, and wait until the next one is live."""
         before = self.client.epoch
@@ -436,7 +440,9 @@ class Rig:
         """Ledger equals exchange: positions, fills, and our orders; FAULTS I3, I4 and I6."""
         trades = (await self.ledger.open_trades()).trades
         for name in INDEX:
-            held = sum((one.signed_open_amount for one in trades if one.instrument_name == name), ZERO)
+            held = sum(
+                (one.signed_open_amount for one in trades if one.instrument_name == name), ZERO
+            )
             assert self.position(name) == held + foreign.get(name, ZERO), name
         known = {row[0]: row[1] for row in self.sql("SELECT trade_id, amount FROM fills")}
         assert {fill.trade_id: fill.amount for fill in self.venue_fills()} == {
@@ -485,21 +491,17 @@ async def running_rig(path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncItera
         path / LEDGER_NAME, environment="paper", account=CLIENT_ID, clock=clock
     )
     rig = Rig(path, server, ledger, clock)
+    supervising = asyncio.ensure_future(rig.supervisor.run())
     try:
-        async with asyncio.TaskGroup() as group:
-            group.create_task(rig.supervisor.run())
-            try:
-                rig.supervisor.add_child(
-                    ChildSpec(name="session", start=rig.link.run, backoff=QUICK)
-                )
-                rig.supervisor.add_child(
-                    ChildSpec(name="account stream", start=rig.account.run, backoff=QUICK)
-                )
-                await rig.until(lambda: rig.client.is_live)
-                yield rig
-            finally:
-                await rig.supervisor.stop_all()
+        rig.start_session()
+        rig.supervisor.add_child(
+            ChildSpec(name="account stream", start=rig.account.run, backoff=QUICK)
+        )
+        await rig.until(lambda: rig.client.is_live)
+        yield rig
     finally:
+        rig.supervisor.request_stop()
+        await supervising
         await rig.witness.close()
         await rig.person.close()
         await rig.ledger.close()

@@ -38,6 +38,11 @@ class Line(Protocol):
         """Whether a call could be sent now."""
         ...
 
+    @property
+    def silent_s(self) -> float:
+        """Seconds since the last whole frame arrived."""
+        ...
+
     async def request(
         self, method: str, params: Mapping[str, Any], *, timeout_s: float
     ) -> Reply | ErrorReply:
@@ -80,6 +85,11 @@ class DeribitClient(Reader):
     def is_live(self) -> bool:
         """Whether a session is authenticated, subscribed and open."""
         return self._line is not None and self._line.is_open
+
+    @property
+    def silent_s(self) -> float | None:
+        """Seconds since the exchange was last heard on the current session; None without one."""
+        return None if self._line is None else self._line.silent_s
 
     @property
     def epoch(self) -> int:

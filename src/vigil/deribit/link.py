@@ -31,6 +31,9 @@ from vigil.errors import Misconfigured, OutcomeUnknown, Rejected, Transient, Vig
 
 _log = structlog.get_logger(__name__)
 
+# Why a session ended that we ended ourselves, in order.
+_STOPPED = "stopped"
+
 # Notifications may come before the subscription is acknowledged. They wait for SessionOpened;
 # more than these means that it never comes.
 _HELD_MAX = 50_000
@@ -110,7 +113,7 @@ class DeribitLink:
             on_malformed=self._take_malformed,
         )
         self._step(Phase.CONNECTED)
-        reason = "stopped"
+        reason = _STOPPED
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(connection.pump(), name="deribit.pump")
@@ -271,7 +274,8 @@ class DeribitLink:
         connection.abandon(reason)
         if was_live:
             self._client.detach(reason)
-            _log.warning("connection.lost", epoch=self._client.epoch, reason=reason)
+            tell = _log.info if reason == _STOPPED else _log.warning
+            tell("connection.lost", epoch=self._client.epoch, reason=reason)
             self._sink(SessionLost(epoch=self._client.epoch, reason=reason))
 
 

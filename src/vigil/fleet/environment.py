@@ -12,20 +12,20 @@ def check_environment(desired: DesiredState, environment: str) -> None:
 
     Raises: Misconfigured, naming the field and the fix.
     """
+    path = desired.source.path
     if desired.environment is not None and desired.environment != environment:
         raise Misconfigured(
-            f"{desired.source.path}: environment is {desired.environment}, but VIGIL_DERIBIT_WS_URL "
+            f"{path}: environment is {desired.environment}, but VIGIL_DERIBIT_WS_URL "
             f"leads to {environment}; make them agree"
         )
     if environment != "live":
         return
     if desired.environment is None:
         raise Misconfigured(
-            f'{desired.source.path}: environment is missing; write "environment": "live" to trade with '
-            "real money"
+            f'{path}: environment is missing; write "environment": "live" to trade with real money'
         )
     if not desired.is_disclaimer_accepted:
         raise Misconfigured(
-            f'{desired.source.path}: disclaimerAccepted is not true; write "disclaimerAccepted": true to '
+            f'{path}: disclaimerAccepted is not true; write "disclaimerAccepted": true to '
             "trade with real money"
         )

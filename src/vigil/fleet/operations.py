@@ -56,6 +56,11 @@ class Session(Protocol):
         """Number of the current session."""
         ...
 
+    @property
+    def silent_s(self) -> float | None:
+        """Seconds since the exchange was last heard; None without a session."""
+        ...
+
     def exchange_now_ms(self) -> int:
         """The exchange's time as measured now."""
         ...
@@ -107,7 +112,9 @@ class Operations:
             version=self._version,
             environment=self._environment,
             websocket=WebsocketHealth(
-                is_connected=self._session.is_live, epoch=self._session.epoch
+                is_connected=self._session.is_live,
+                epoch=self._session.epoch,
+                last_message_age_s=self._session.silent_s,
             ),
             database=DatabaseHealth(
                 is_ok=self._ledger.problem is None,

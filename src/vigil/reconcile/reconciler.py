@@ -227,12 +227,11 @@ class Reconciler:
         await self._books.book_orders(exchange.open_orders)
         return compare(await read_ledger(self._ledger), exchange)
 
-    async def _mend(self, drifts: Iterable[Drift], current: _Pass) -> bool:
+    async def _mend(self, drifts: tuple[Drift, ...], current: _Pass) -> bool:
         """Carry out the remedies; True when any of them changed something."""
         acted = False
         vanished: list[Vanished] = []
-        await self._remedies.report_unreadable()
-        await self._remedies.report_foreign(drifts)
+        await self._remedies.report(drifts)
         for drift in drifts:
             if isinstance(drift, Unsettled):
                 current.is_unsettled = True

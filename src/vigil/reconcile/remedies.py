@@ -64,6 +64,19 @@ class Remedied:
     is_done: bool = True
 
 
+# Incidents that are over when a look no longer shows them. The others wait for a person.
+_PASSING = frozenset(
+    {
+        "foreign_order",
+        "foreign_position",
+        "protection_refused",
+        "size_unexplained",
+        "unprotectable_trade",
+        "unreadable_trade",
+        "unrecorded_order",
+    }
+)
+
 _TOLD_ONLY = (ForeignOrder, ForeignPosition, Unexplained, Unprotectable, Unsettled, Vanished)
 
 
@@ -164,32 +177,45 @@ class Remedies:
         _log_closed(closed)
         return Remedied(line=f"orphan trade {trade.trade_id} closed at mark, pnl estimated")
 
-    async def report_unreadable(self) -> None:
-        """Tell people of rows in `trades` that cannot be read as trades."""
-        for problem in (await self._ledger.open_trades()).unreadable:
-            await self._tell("unreadable_trade", problem.trade_id, str(problem))
+    async def report(self, drifts: Iterable[Drift]) -> None:
+        """Tell people what they should look at, and when it is over.
 
-    async def report_foreign(self, drifts: Iterable[Drift]) -> None:
-        """Tell people what they should look at, and when it is gone."""
-        seen: set[tuple[str, str]] = set()
+        Also what an earlier process told of. While part of a look is unsettled nothing is over:
+        what was not judged is not gone.
+        """
+        unreadable = (await self._ledger.open_trades()).unreadable
+        seen = {("unreadable_trade", problem.trade_id): str(problem) for problem in unreadable}
+        lasting: set[tuple[str, str]] = set()
+        is_settled = True
         for drift in drifts:
             match drift:
                 case ForeignPosition(instrument_name=name):
-                    key = ("foreign_position", name)
+                    seen["foreign_position", name] = describe(drift)
                 case ForeignOrder(order=order):
-                    key = ("foreign_order", order.order_id)
+                    seen["foreign_order", order.order_id] = describe(drift)
                 case Unexplained(trade=trade):
-                    key = ("size_unexplained", trade.trade_id)
+                    seen["size_unexplained", trade.trade_id] = describe(drift)
                 case Unprotectable(trade=trade):
-                    key = ("unprotectable_trade", trade.trade_id)
+                    seen["unprotectable_trade", trade.trade_id] = describe(drift)
+                case Naked(trade=trade):
+                    lasting.add(("protection_refused", trade.trade_id))
+                case Unrecorded(order=order):
+                    lasting.add(("unrecorded_order", order.order_id))
+                case Unsettled():
+                    is_settled = False
                 case _:
-                    continue
-            seen.add(key)
-            await self._tell(*key, describe(drift))
-        for kind, subject in self._told - seen:
-            if kind != "unreadable_trade":
-                self._told.discard((kind, subject))
-                await self._ledger.resolve_incident(kind, subject)
+                    pass
+        for (kind, subject), message in seen.items():
+            await self._tell(kind, subject, message)
+        if is_settled:
+            await self._resolve_others({*seen, *lasting})
+
+    async def _resolve_others(self, present: set[tuple[str, str]]) -> None:
+        for incident in await self._ledger.open_incidents():
+            key = (incident.kind, incident.subject)
+            if incident.kind in _PASSING and key not in present:
+                self._told.discard(key)
+                await self._ledger.resolve_incident(*key)
 
     async def report_twins(self, order: OwnOrder, found: tuple[Order, ...]) -> None:
         """Tell people that several orders carry one label of ours."""

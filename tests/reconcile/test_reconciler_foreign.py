@@ -1,0 +1,157 @@
+"""What belongs to others is never touched: people are told while it is there. FAULTS E12, E22."""
+
+from decimal import Decimal
+
+import pytest
+from rig import BUY, ETHER, INVERSE, LINEAR, SELL
+
+from vigil.domain.order import OrderType, Role
+from vigil.paper.orders import OrderForm
+from vigil.trading.execution import Author
+
+FOREIGN_ORDER = {"amount": Decimal("0.01"), "type": "limit", "price": 90_000}
+
+
+async def rest_by_hand(rig, **changes):
+    wish = {"instrument_name": LINEAR, **FOREIGN_ORDER, **changes}
+    return (await rig.person.call("private/buy", **wish))["order"]
+
+
+async def test_a_foreign_position_is_told_of_never_touched_and_over_when_it_is_gone(rig):
+    trade = await rig.enter()
+    await rig.person.call("private/buy", instrument_name=ETHER, amount=Decimal(1), type="market")
+    run = await rig.reconcile()
+    assert run.drifts == (f"foreign position 1 in {ETHER}",)
+    assert run.remedies == ()
+    assert (await rig.incidents())[f"foreign_position {ETHER}"].severity == "warning"
+    assert rig.position(ETHER) == 1
+    await rig.reconcile()
+    assert (await rig.incidents())[f"foreign_position {ETHER}"].count == 2
+    await rig.person.call("private/close_position", instrument_name=ETHER, type="market")
+    run = await rig.reconcile()
+    assert run.drifts == ()
+    assert await rig.incidents() == {}
+    assert await rig.open_ids() == {trade.trade_id}
+    assert rig.venue.acts() == ["private/buy"]
+
+
+async def test_a_foreign_part_of_a_shared_position_leaves_our_trade_as_it_is(rig):
+    trade = await rig.enter()
+    await rig.person.call(
+        "private/buy", instrument_name=LINEAR, amount=Decimal("0.2"), type="market"
+    )
+    run = await rig.reconcile()
+    assert run.drifts == (f"foreign position 0.2 in {LINEAR}",)
+    assert await rig.trade(trade.trade_id) == trade
+    await rig.assert_agreement(**{LINEAR: Decimal("0.2")})
+
+
+async def test_an_incident_of_an_earlier_process_ends_when_its_cause_is_gone(rig):
+    await rig.person.call("private/buy", instrument_name=ETHER, amount=Decimal(1), type="market")
+    await rig.reconcile()
+    rig.connect(rig.new_reconciler())
+    await rig.reconcile("start")
+    assert set(await rig.incidents()) == {f"foreign_position {ETHER}"}
+    await rig.person.call("private/close_position", instrument_name=ETHER, type="market")
+    rig.connect(rig.new_reconciler())
+    await rig.reconcile("start")
+    assert await rig.incidents() == {}
+
+
+async def test_an_unsettled_look_ends_no_incident(rig):
+    await rig.person.call("private/buy", instrument_name=ETHER, amount=Decimal(1), type="market")
+    await rig.reconcile()
+    await rig.person.call("private/buy", instrument_name=ETHER, amount=Decimal(1), type="market")
+    run = await rig.reconciler.run_once("too soon")
+    assert run.is_unsettled
+    incident = (await rig.incidents())[f"foreign_position {ETHER}"]
+    await rig.reconcile()
+    assert (await rig.incidents())[f"foreign_position {ETHER}"].incident_id == incident.incident_id
+
+
+@pytest.mark.parametrize("label", ["", "mine", "vg", "vg-1-1"])
+async def test_a_foreign_order_is_told_of_and_left_alone(rig, label):
+    order = await rest_by_hand(rig, **({"label": label} if label else {}))
+    run = await rig.reconcile()
+    assert run.drifts == (f"foreign order {order['order_id']} in {LINEAR}",)
+    assert set(await rig.incidents()) == {f"foreign_order {order['order_id']}"}
+    assert [one.order_id for one in rig.resting()] == [order["order_id"]]
+    await rig.person.call("private/cancel", order_id=order["order_id"])
+    await rig.reconcile()
+    assert await rig.incidents() == {}
+    assert rig.venue.acts() == []
+
+
+async def test_an_order_of_ours_that_the_ledger_does_not_know_is_cancelled_and_told(rig):
+    order = await rest_by_hand(rig, label="vg-s-77-1")
+    run = await rig.reconcile()
+    assert run.remedies == (f"unrecorded order {order['order_id']} cancelled",)
+    assert rig.resting() == []
+    rows = rig.sql("SELECT subject, message FROM incidents WHERE kind = 'unrecorded_order'")
+    assert rows == [(order["order_id"], rows[0][1])]
+    assert "vg-s-77-1" in rows[0][1]
+    assert rig.ledger.next_intent_id() > 77, "its number is never handed out again"
+    await rig.reconcile()
+    assert await rig.incidents() == {}
+
+
+async def test_an_unrecorded_order_that_cannot_be_cancelled_stays_one_incident(rig):
+    order = await rest_by_hand(rig, label="vg-s-77-1")
+    rig.venue.refuse("private/cancel", 13028, "temporarily_unavailable", times=2)
+    for _ in range(2):
+        assert (await rig.reconcile()).is_unsettled
+    assert (await rig.incidents())[f"unrecorded_order {order['order_id']}"].count == 2
+
+
+async def test_two_orders_under_one_label_are_told_and_stay_told(rig):
+    """Doubt about an entry finds another order under its label: a second writer. FAULTS E22."""
+    rig.server.faults.withhold_replies("private/buy")
+
+    def another(request):
+        form = OrderForm(
+            instrument_name=LINEAR,
+            direction=BUY,
+            order_type=OrderType.LIMIT,
+            amount=Decimal("0.01"),
+            price=Decimal(90_000),
+            label=request.params["label"],
+        )
+        rig.venue.exchange.engine.place(form, now_ms=rig.clock.now_ms(), connection_id=None)
+
+    rig.venue.before("private/buy", another)
+    author = Author(strategy_id="s", strategy_name="Scripted")
+    approved = await rig.approved()
+    rig.account.put = lambda event: None  # the stream says nothing
+    await rig.desk.enter(approved, instrument_name=LINEAR, author=author)
+    await rig.reconcile()
+    incident = (await rig.incidents())["duplicate_label vg-s-1-1"]
+    for order in rig.venue.exchange.books.labelled("vg-s-1-1"):
+        assert order.order_id in incident.message
+    await rig.reconcile()
+    assert "duplicate_label vg-s-1-1" in await rig.incidents()
+
+
+@pytest.mark.parametrize("name", [LINEAR, INVERSE])
+async def test_a_position_turned_round_by_hand_closes_the_trade_and_leaves_the_rest_alone(
+    rig, name
+):
+    trade = await rig.enter(name, SELL)
+    await rig.person.call(
+        "private/buy", instrument_name=name, amount=trade.amount * 2, type="market"
+    )
+    await rig.reconcile()
+    closed = await rig.trade(trade.trade_id)
+    assert not closed.is_open
+    assert rig.position(name) == trade.amount
+    await rig.reconcile()
+    assert set(await rig.incidents()) == {f"foreign_position {name}"}
+    assert rig.resting() == []
+    rows = await rig.rows(trade.trade_id)
+    assert all(row.status.is_final for row in rows.values())
+    assert Role.CLOSE not in rows
+    await rig.assert_agreement(**{name: trade.amount})
+
+
+async def test_a_foreign_fill_asks_for_a_pass(rig):
+    await rig.person.call("private/buy", instrument_name=ETHER, amount=Decimal(1), type="market")
+    await rig.until(lambda: "foreign fill" in rig.requested)
