@@ -237,6 +237,8 @@ class App:
         except* Misconfigured as errors:
             raise errors.exceptions[0] from None
         finally:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.remove_signal_handler(number)
             await self._witness.close()
             await self._ledger.close()
             self._watchdog.close()

@@ -25,6 +25,10 @@ log = structlog.get_logger(__name__)
 
 EXIT_MISCONFIGURED = 2
 
+# systemd starts us again at once, which heals what is mended elsewhere. A wrong key must not become
+# a storm of log-ins though, so under systemd the refusal takes its time.
+RETRY_S = 20.0
+
 # Most objects here live for one quote or one row and die by reference count. The collector's
 # default of looking every 700 allocations would hold the loop for tens of milliseconds while a
 # long ledger is read.
@@ -39,6 +43,8 @@ def main(config_file: Path | None) -> int:
         asyncio.run(_serve(load_settings(config_file, environ), environ))
     except Misconfigured as error:
         print(f"vigil: {error}", file=sys.stderr)  # noqa: T201 - logging may not be set up
+        if environ.get("NOTIFY_SOCKET"):
+            asyncio.run(SystemClock().sleep(RETRY_S))
         return EXIT_MISCONFIGURED
     return 0
 
