@@ -70,7 +70,16 @@ MAY_IMPORT: dict[str, set[str]] = {
     "cli_views": {"domain", "errors"},
     "cli_commands": {"cli_client", "cli_views", "errors", "domain"},
     "daemon": {"app", "clock", "config", "errors", "logs", "supervision"},
-    "cli": {"daemon", "paper", "config", "errors", "clock", "cli_client", "cli_views", "cli_commands"},
+    "cli": {
+        "daemon",
+        "paper",
+        "config",
+        "errors",
+        "clock",
+        "cli_client",
+        "cli_views",
+        "cli_commands",
+    },
     "__main__": {"cli"},
 }
 

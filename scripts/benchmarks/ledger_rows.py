@@ -6,10 +6,12 @@ for each trade, so that a hundred thousand trades take seconds.
 
 import sqlite3
 from collections import defaultdict
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+
+from msgspec.structs import replace
 
 from vigil.clock import Clock
 from vigil.deribit.outcome import NOT_SENT, Outcome, Refused
@@ -64,17 +66,20 @@ async def fill_ledger(path: Path, *, rows: int, open_rows: int, clock: Clock) ->
     connection.close()
 
 
+def bare_open_trades(connection: sqlite3.Connection) -> int:
+    """Fetch the open trades and do nothing with them; how many."""
+    return len(connection.execute(sql("trades.open_page"), {"after": 0, "limit": -1}).fetchall())
+
+
 def bare_reads(connection: sqlite3.Connection) -> int:
     """Fetch the rows that a pass must look at, and do nothing with them; how many."""
-    everything = {"after": 0, "limit": -1}
-    trades = connection.execute(sql("trades.open_page"), everything).fetchall()
     orders = connection.execute(sql("orders.working")).fetchall()
     shares = connection.execute(
         "SELECT s.*, f.* FROM trades AS t"
         " INNER JOIN trade_fills AS s ON s.trade_id = t.id"
         " INNER JOIN fills AS f ON f.seq = s.fill_seq WHERE t.status = 'open'"
     ).fetchall()
-    return len(trades) + len(orders) + len(shares)
+    return bare_open_trades(connection) + len(orders) + len(shares)
 
 
 class AgreeingExchange:

@@ -9,12 +9,12 @@ import asyncio
 import sqlite3
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, cast
 
 import orjson
+from msgspec.structs import replace
 from pydantic import SecretStr
 from websockets.asyncio.client import ClientConnection, connect
 

@@ -1,10 +1,10 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from vigil.clock import SystemClock
 from vigil.deribit.client import DeribitClient

@@ -1,7 +1,7 @@
-from dataclasses import replace
 from decimal import Decimal
 
 import pytest
+from msgspec.structs import replace
 
 from vigil.deribit.order_form import encode_edit, encode_order
 from vigil.domain.order import (

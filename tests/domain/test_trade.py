@@ -1,12 +1,12 @@
 """A trade is what its fills make it: whatever their order, however they were split."""
 
-from dataclasses import replace
 from decimal import Decimal as D
 from itertools import permutations
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from vigil.domain.instrument import contract_of
 from vigil.domain.money import SETTLEMENT_QUANTUM

@@ -2,13 +2,13 @@
 
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_asyncio
+from msgspec.structs import replace
 
 from vigil.domain.order import Direction, Fill, Order, OrderStatus, OrderType, OwnOrder, Role
 from vigil.ledger.ledger import Ledger

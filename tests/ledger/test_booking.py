@@ -1,11 +1,11 @@
 """Which part of which fill belongs to a trade."""
 
-from dataclasses import replace
 from decimal import Decimal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from vigil.domain.order import Direction, OrderType, Role
 from vigil.domain.trade import ExitReason, FillShare, PnlSource, TradeStatus

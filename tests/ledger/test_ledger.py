@@ -221,7 +221,7 @@ async def test_both_storages_keep_the_same_ledger(path, clock, make, open_ledger
 
 WRITER = """
 import asyncio, sys
-from dataclasses import replace
+from msgspec.structs import replace
 from decimal import Decimal
 from pathlib import Path
 from vigil.clock import SystemClock

@@ -1,12 +1,12 @@
 """Rows to and from domain values."""
 
 import sqlite3
-from dataclasses import replace
 from decimal import Decimal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from vigil.domain.order import Direction
 from vigil.domain.trade import ExitReason, PnlSource, Trade, TradeStatus

@@ -1,12 +1,13 @@
 """Every kind of drift: found where it is, not found where it is not, and gone once mended."""
 
 from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from decimal import Decimal as D
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from vigil.domain.instrument import contract_of
 from vigil.domain.order import (

@@ -3,8 +3,8 @@
 from decimal import Decimal
 
 import pytest
-from rig import BUY, ETHER, INVERSE, LINEAR, LOT, SELL, by_status
 
+from rig import BUY, ETHER, INVERSE, LINEAR, LOT, SELL, by_status
 from vigil.domain.order import OrderStatus, OrderType, Role
 from vigil.domain.trade import ExitReason, PnlSource
 from vigil.paper.orders import OrderForm

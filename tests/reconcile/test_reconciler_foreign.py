@@ -3,12 +3,14 @@
 from decimal import Decimal
 
 import pytest
-from rig import BUY, ETHER, INVERSE, LINEAR, SELL
 
+from rig import BUY, ETHER, INVERSE, LINEAR, LOT, SELL
+from vigil.deribit.outcome import Unknown
 from vigil.domain.order import OrderType, Role
 from vigil.paper.orders import OrderForm
 from vigil.trading.execution import Author
 
+AUTHOR = Author(strategy_id="s", strategy_name="Scripted")
 FOREIGN_ORDER = {"amount": Decimal("0.01"), "type": "limit", "price": 90_000}
 
 
@@ -103,32 +105,49 @@ async def test_an_unrecorded_order_that_cannot_be_cancelled_stays_one_incident(r
     assert (await rig.incidents())[f"unrecorded_order {order['order_id']}"].count == 2
 
 
-async def test_two_orders_under_one_label_are_told_and_stay_told(rig):
-    """Doubt about an entry finds another order under its label: a second writer. FAULTS E22."""
-    rig.server.faults.withhold_replies("private/buy")
+def place_under_the_same_label(rig, request, order_type, **terms):
+    form = OrderForm(
+        instrument_name=LINEAR,
+        direction=BUY,
+        order_type=order_type,
+        amount=Decimal("0.01"),
+        label=request.params["label"],
+        **terms,
+    )
+    rig.venue.exchange.engine.place(form, now_ms=rig.clock.now_ms(), connection_id=None)
 
-    def another(request):
-        form = OrderForm(
-            instrument_name=LINEAR,
-            direction=BUY,
-            order_type=OrderType.LIMIT,
-            amount=Decimal("0.01"),
-            price=Decimal(90_000),
-            label=request.params["label"],
-        )
-        rig.venue.exchange.engine.place(form, now_ms=rig.clock.now_ms(), connection_id=None)
 
-    rig.venue.before("private/buy", another)
-    author = Author(strategy_id="s", strategy_name="Scripted")
-    approved = await rig.approved()
-    rig.account.put = lambda event: None  # the stream says nothing
-    await rig.desk.enter(approved, instrument_name=LINEAR, author=author)
+async def test_two_orders_under_the_label_of_an_order_in_doubt_are_told_and_stay_told(rig):
+    """Only a second writer can have done that. FAULTS E22."""
+
+    def twins(request):
+        for price in (90_000, 90_100):
+            place_under_the_same_label(rig, request, OrderType.LIMIT, price=Decimal(price))
+
+    rig.account.put = lambda event: None  # the stream says nothing of them
+    rig.venue.before("private/buy", twins)
+    rig.venue.refuse("private/buy", 13028, "temporarily_unavailable")
+    outcome = await rig.desk.enter(await rig.approved(), instrument_name=LINEAR, author=AUTHOR)
+    assert isinstance(outcome, Unknown)
     await rig.reconcile()
     incident = (await rig.incidents())["duplicate_label vg-s-1-1"]
     for order in rig.venue.exchange.books.labelled("vg-s-1-1"):
         assert order.order_id in incident.message
     await rig.reconcile()
     assert "duplicate_label vg-s-1-1" in await rig.incidents()
+
+
+async def test_of_two_filled_orders_under_one_label_both_count(rig):
+    """The worst case is what is assumed: the trade is as large as both, and so is its stop."""
+    rig.venue.before(
+        "private/buy",
+        lambda request: place_under_the_same_label(rig, request, OrderType.MARKET),
+    )
+    trade = await rig.enter()
+    await rig.reconcile()
+    await rig.reconcile()
+    assert (await rig.trade(trade.trade_id)).open_amount == LOT[LINEAR] + Decimal("0.01")
+    await rig.assert_agreement()
 
 
 @pytest.mark.parametrize("name", [LINEAR, INVERSE])

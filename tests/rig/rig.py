@@ -291,6 +291,13 @@ class Rig:
         await self.settled()
         return await self.reconciler.run_once(cause)
 
+    async def until_reconciled(self, look: Callable[[], Any]) -> None:
+        """Make passes until `look` is true."""
+        deadline = time.monotonic() + PATIENCE_S
+        while not look():
+            assert time.monotonic() < deadline, "no pass led there"
+            await self.reconcile()
+
     def start_session(self) -> None:
         """Have the supervisor keep a session."""
         self.supervisor.add_child(ChildSpec(name="session", start=self.link.run, backoff=QUICK))

@@ -1,13 +1,13 @@
 """One strategy's life, event by event, with small strategies that want what they are told."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from decimal import Decimal as D
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from vigil.domain.instrument import Instrument, Kind
 from vigil.domain.market import Candle, Ticker

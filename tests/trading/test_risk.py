@@ -1,11 +1,11 @@
 """Every reason to refuse an entry, at its limit and one step past it."""
 
-from dataclasses import replace
 from decimal import Decimal as D
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from vigil.domain.instrument import Instrument, Kind, TickStep
 from vigil.domain.market import Ticker

@@ -2,11 +2,12 @@
 
 import asyncio
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from decimal import Decimal
 
 import httpx
 import pytest
+from msgspec.structs import replace
 
 from vigil.clock import SystemClock
 from vigil.domain.order import Direction, OrderStatus, OrderType, OwnOrder, Role

@@ -1,8 +1,8 @@
 import json
-from dataclasses import replace
 from decimal import Decimal
 
 import pytest
+from msgspec.structs import replace
 
 from vigil.domain.trade import TradeStatus
 from vigil.errors import Misconfigured, OutcomeUnknown, Rejected, Transient

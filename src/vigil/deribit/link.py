@@ -8,11 +8,11 @@ private channel is reported to `on_unreadable`, because what it would have said 
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, NoReturn
 
 import msgspec
 import structlog
+from msgspec import Struct
 
 from vigil.clock import Clock
 from vigil.deribit import session, wire
@@ -39,8 +39,7 @@ _STOPPED = "stopped"
 _HELD_MAX = 50_000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Unheard:
+class Unheard(Struct, frozen=True, kw_only=True):
     """A frame about the account, or one that may have been, that could not be read.
 
     Args:

@@ -4,7 +4,7 @@ Only `Refused` may end an intent. `Unknown` is neither failed nor empty: the req
 the exchange, and is settled by asking for its label.
 """
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from vigil.domain.order import Fill, Order
 
@@ -12,8 +12,7 @@ from vigil.domain.order import Fill, Order
 NOT_SENT = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Confirmed:
+class Confirmed(Struct, frozen=True, kw_only=True):
     """The exchange did it, and this is the order now.
 
     Args:
@@ -24,8 +23,7 @@ class Confirmed:
     fills: tuple[Fill, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Refused:
+class Refused(Struct, frozen=True, kw_only=True):
     """The exchange did not do it and never will; or nothing was sent (`NOT_SENT`).
 
     Args:
@@ -37,8 +35,7 @@ class Refused:
     message: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Unknown:
+class Unknown(Struct, frozen=True, kw_only=True):
     """Sent, and not proven either way."""
 
     reason: str

@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Any, Protocol
 
 import msgspec
+from msgspec import Struct
 
 from vigil.deribit.jsonrpc import DECODE_ERRORS
 from vigil.deribit.wire import Unreadable
@@ -49,8 +50,7 @@ def advance(phase: Phase, to: Phase) -> Phase:
     return to
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Deadlines:
+class Deadlines(Struct, frozen=True, kw_only=True):
     """How long each thing may take, seconds.
 
     A half-open link is found by silence: the exchange, told to, asks for a sign of life every

@@ -3,43 +3,38 @@
 The exchange session turns frames into these; everything above it reacts to nothing else.
 """
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from vigil.domain.market import Ticker
 from vigil.domain.order import Fill, Order
 from vigil.domain.portfolio import AccountSummary
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TickerReceived:
+class TickerReceived(Struct, frozen=True, kw_only=True):
     """A quote. Only the newest of each instrument matters."""
 
     ticker: Ticker
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OrderReceived:
+class OrderReceived(Struct, frozen=True, kw_only=True):
     """An order of the account changed, whoever placed it."""
 
     order: Order
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FillsReceived:
+class FillsReceived(Struct, frozen=True, kw_only=True):
     """Orders of the account were executed, whoever placed them."""
 
     fills: tuple[Fill, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PortfolioReceived:
+class PortfolioReceived(Struct, frozen=True, kw_only=True):
     """Cash or margin in one currency changed."""
 
     summary: AccountSummary
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SessionOpened:
+class SessionOpened(Struct, frozen=True, kw_only=True):
     """A session is authenticated and subscribed.
 
     Args:
@@ -49,8 +44,7 @@ class SessionOpened:
     epoch: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SessionLost:
+class SessionLost(Struct, frozen=True, kw_only=True):
     """The session ended; what was sent on it and not answered is in doubt."""
 
     epoch: int

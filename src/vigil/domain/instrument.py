@@ -5,9 +5,10 @@ options. Nothing outside this module converts between amounts, contracts and mon
 Source: Deribit API v2, instruments; the order and instrument objects.
 """
 
-from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
+
+from msgspec import Struct
 
 from vigil.domain.money import ZERO, is_multiple, round_down, round_nearest, round_up
 
@@ -25,8 +26,7 @@ class Kind(StrEnum):
     OPTION_COMBO = "option_combo"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Contract:
+class Contract(Struct, frozen=True, kw_only=True):
     """What an instrument's name alone says about money: which way profit is reckoned, and in what.
 
     Args:
@@ -57,16 +57,14 @@ def contract_of(instrument_name: str) -> Contract:
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TickStep:
+class TickStep(Struct, frozen=True, kw_only=True):
     """Above `above_price` the tick is `tick_size`."""
 
     above_price: Decimal
     tick_size: Decimal
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Instrument:
+class Instrument(Struct, frozen=True, kw_only=True):
     """One instrument as the exchange describes it.
 
     Args:

@@ -5,7 +5,8 @@ but does not keep it unique: uniqueness is ours, from the ledger's counter.
 """
 
 import re
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 PREFIX = "vg-"
 LABEL_LENGTH_MAX = 64
@@ -17,8 +18,7 @@ _LABEL = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Label:
+class Label(Struct, frozen=True, kw_only=True):
     """The parts of a label of ours."""
 
     strategy_id: str

@@ -1,11 +1,11 @@
 """What the market says: tickers and candles, with the exchange's own time on them."""
 
-from dataclasses import dataclass
 from decimal import Decimal
 
+from msgspec import Struct
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ticker:
+
+class Ticker(Struct, frozen=True, kw_only=True):
     """A market snapshot. Prices in the instrument's quote unit; `None` where a side is empty.
 
     Args:
@@ -33,8 +33,7 @@ class Ticker:
         return now_ms - self.timestamp_ms
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Candle:
+class Candle(Struct, frozen=True, kw_only=True):
     """Prices over `[start_ms, start_ms + timeframe)`."""
 
     start_ms: int

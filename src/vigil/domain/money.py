@@ -1,7 +1,8 @@
 """Exact amounts: rounding that says which way, and money that knows its currency."""
 
-from dataclasses import dataclass
 from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, Decimal
+
+from msgspec import Struct
 
 ZERO = Decimal(0)
 
@@ -43,8 +44,7 @@ def decimal_text(value: Decimal) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Money:
+class Money(Struct, frozen=True, kw_only=True):
     """An amount of one currency. Adding two currencies raises ValueError."""
 
     amount: Decimal

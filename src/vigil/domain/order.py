@@ -1,8 +1,9 @@
 """Orders: what we ask, what rests at the exchange, and one execution of it."""
 
-from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
+
+from msgspec import Struct
 
 
 class Direction(StrEnum):
@@ -128,8 +129,7 @@ def advance(known: OrderStatus, seen: OrderStatus) -> OrderStatus:
     return seen if _RANK[seen] >= _RANK[known] else known
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LinkedOrder:
+class LinkedOrder(Struct, frozen=True, kw_only=True):
     """A secondary order that the exchange places when the primary fills.
 
     Args:
@@ -147,8 +147,7 @@ class LinkedOrder:
     reduce_only: bool = True
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OrderRequest:
+class OrderRequest(Struct, frozen=True, kw_only=True):
     """One order as we ask for it. `amount` is in the instrument's own unit.
 
     Args:
@@ -174,8 +173,7 @@ class OrderRequest:
     linked_one_cancels: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
+class Order(Struct, frozen=True, kw_only=True):
     """An order as the exchange shows it.
 
     Args:
@@ -207,8 +205,7 @@ class Order:
     is_liquidation: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fill:
+class Fill(Struct, frozen=True, kw_only=True):
     """One execution of one of the account's orders.
 
     Args:
@@ -237,8 +234,7 @@ class Fill:
     is_liquidation: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OwnOrder:
+class OwnOrder(Struct, frozen=True, kw_only=True):
     """One attempt at one intent of ours, as the ledger holds it from before the wire on.
 
     Args:

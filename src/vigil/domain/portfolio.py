@@ -1,11 +1,11 @@
 """The account as the exchange shows it: net positions and cash."""
 
-from dataclasses import dataclass
 from decimal import Decimal
 
+from msgspec import Struct
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Position:
+
+class Position(Struct, frozen=True, kw_only=True):
     """The account's net position in one instrument.
 
     Args:
@@ -21,8 +21,7 @@ class Position:
     floating_profit_loss: Decimal
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AccountSummary:
+class AccountSummary(Struct, frozen=True, kw_only=True):
     """Cash and margin in one currency, all in that currency."""
 
     currency: str

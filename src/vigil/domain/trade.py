@@ -5,9 +5,11 @@ each time, a fill seen twice, late or out of order leads to the same trade.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from decimal import Decimal
 from enum import StrEnum
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from vigil.domain.instrument import contract_of
 from vigil.domain.money import ZERO, round_settlement
@@ -42,8 +44,7 @@ class PnlSource(StrEnum):
     ESTIMATE = "estimate"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FillShare:
+class FillShare(Struct, frozen=True, kw_only=True):
     """The part of one fill that belongs to one trade.
 
     A fill made by another client may close several trades at once; each takes its share, and the
@@ -68,8 +69,7 @@ class FillShare:
         return self.fill.fee * self.amount / self.fill.amount
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Trade:
+class Trade(Struct, frozen=True, kw_only=True):
     """One round trip. Amounts in the instrument's unit, cash in its settlement currency.
 
     Args:

@@ -6,10 +6,11 @@ goes on.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Protocol, assert_never
 
 import structlog
+from msgspec.structs import replace
 
 from vigil.clock import Clock
 from vigil.deribit.outcome import Confirmed, Unknown

@@ -7,8 +7,10 @@ late or in another order lead to the same trade.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
 from decimal import Decimal
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from vigil.domain.money import ZERO
 from vigil.domain.order import Fill, OwnOrder, Role
@@ -25,8 +27,7 @@ from vigil.domain.trade import (
 _EXIT_REASONS = frozenset(reason.value for reason in ExitReason)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Candidate:
+class Candidate(Struct, frozen=True, kw_only=True):
     """A fill that an order of the trade brought.
 
     Args:
@@ -44,8 +45,7 @@ class Candidate:
         return self.order is None or self.order.role is Role.ENTRY
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Estimate:
+class Estimate(Struct, frozen=True, kw_only=True):
     """A closing that no fill explained: the mark and the time it was booked at."""
 
     mark_price: Decimal

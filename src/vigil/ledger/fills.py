@@ -7,9 +7,11 @@ change of a trade with its cause. All functions run inside the caller's transact
 import sqlite3
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from vigil.domain.money import ZERO, decimal_text
 from vigil.domain.order import Fill, OwnOrder, Role
@@ -36,8 +38,7 @@ from vigil.ledger.rows import (
 from vigil.ledger.trades import load_trade, require_trade
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Booking:
+class Booking(Struct, frozen=True, kw_only=True):
     """What came of a batch of fills.
 
     Args:
@@ -53,8 +54,7 @@ class Booking:
     unassigned: tuple[tuple[Fill, Decimal], ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _StoredShare:
+class _StoredShare(Struct, frozen=True, kw_only=True):
     fill_seq: int
     share: FillShare
     is_assigned: bool

@@ -3,8 +3,9 @@
 import json
 import sqlite3
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Literal
+
+from msgspec import Struct
 
 from vigil.ledger.queries import sql
 
@@ -12,8 +13,7 @@ from vigil.ledger.queries import sql
 Severity = Literal["warning", "error"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Incident:
+class Incident(Struct, frozen=True, kw_only=True):
     """One trouble with one subject, from its first sight until it is resolved.
 
     Args:

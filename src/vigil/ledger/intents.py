@@ -7,8 +7,9 @@ any number of times, leaves the same row. All functions run inside the caller's 
 
 import sqlite3
 from collections.abc import Iterable
-from dataclasses import replace
 from decimal import Decimal
+
+from msgspec.structs import replace
 
 from vigil.domain.money import ZERO
 from vigil.domain.order import Order, OrderStatus, OwnOrder, advance

@@ -10,11 +10,12 @@ outcome by reading again. Errors are those of `storage.Storage`.
 import os
 import sqlite3
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+from msgspec.structs import replace
 
 from vigil.clock import Clock
 from vigil.domain.labels import parse_label

@@ -7,9 +7,10 @@ refuses by Misconfigured before it writes anything.
 import re
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
+
+from msgspec import Struct
 
 from vigil.errors import Misconfigured
 from vigil.ledger.queries import sql
@@ -20,16 +21,14 @@ APPLICATION_ID = 0x5669676C
 _NUMBERED = re.compile(r"^(?P<version>\d{4})_\w+\.sql$")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Migration:
+class Migration(Struct, frozen=True, kw_only=True):
     """One step of the schema, from `version - 1` to `version`."""
 
     version: int
     script: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Header:
+class Header(Struct, frozen=True, kw_only=True):
     """Whose ledger it is.
 
     Args:

@@ -2,10 +2,11 @@
 
 import sqlite3
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from functools import partial
+
+from msgspec import Struct
 
 from vigil.domain.money import ZERO
 from vigil.domain.trade import Trade, TradeStatus
@@ -18,8 +19,7 @@ PAGE_SIZE_MAX = 1000
 _END_OF_TIME_MS = 2**62
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TradePage:
+class TradePage(Struct, frozen=True, kw_only=True):
     """Some trades, newest entry first.
 
     Args:
@@ -32,8 +32,7 @@ class TradePage:
     next_before: str | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DayResult:
+class DayResult(Struct, frozen=True, kw_only=True):
     """Trades that were closed on one UTC day, in one settlement currency.
 
     Args:

@@ -6,10 +6,11 @@ nothing else.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from enum import StrEnum
 from typing import Any, TypeVar
+
+from msgspec import Struct
 
 from vigil.domain.instrument import contract_of
 from vigil.domain.money import ZERO, decimal_text
@@ -20,8 +21,7 @@ Row = tuple[Any, ...]
 E = TypeVar("E", bound=StrEnum)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UnreadableRow:
+class UnreadableRow(Struct, frozen=True, kw_only=True):
     """A row of `trades` that is no trade, and why."""
 
     trade_id: str

@@ -2,13 +2,13 @@
 
 import json
 import sqlite3
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from vigil.ledger.queries import sql
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReconciliationRun:
+class ReconciliationRun(Struct, frozen=True, kw_only=True):
     """One pass of the reconciler.
 
     Args:

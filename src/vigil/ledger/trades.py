@@ -1,8 +1,9 @@
 """Trades as they are read back, and the figures that strategies start from."""
 
 import sqlite3
-from dataclasses import dataclass
 from decimal import Decimal
+
+from msgspec import Struct
 
 from vigil.domain.trade import Trade
 from vigil.errors import Misconfigured, Transient
@@ -11,16 +12,14 @@ from vigil.ledger.queries import sql
 from vigil.ledger.rows import UnreadableRow, trade_from, trades_from
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OpenTrades:
+class OpenTrades(Struct, frozen=True, kw_only=True):
     """Every open trade, and the rows that claim to be open and cannot be read."""
 
     trades: tuple[Trade, ...]
     unreadable: tuple[UnreadableRow, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TradeChange:
+class TradeChange(Struct, frozen=True, kw_only=True):
     """One line of a trade's journal.
 
     Args:

@@ -6,8 +6,10 @@ Source: Deribit API v2, `public/get_tradingview_chart_data`.
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
+
+from msgspec.structs import replace
 
 from vigil.domain.market import Candle
 

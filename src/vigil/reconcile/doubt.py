@@ -5,8 +5,9 @@ when the exchange could no longer have started it (`valid_until` plus a margin) 
 searches, further apart than the exchange's own indexing delay, did not find it. FAULTS §4.
 """
 
-from dataclasses import dataclass
 from enum import Enum, auto
+
+from msgspec import Struct
 
 from vigil.domain.order import OwnOrder
 
@@ -21,8 +22,7 @@ class Verdict(Enum):
     ABSENT = auto()
 
 
-@dataclass(frozen=True, slots=True)
-class Absences:
+class Absences(Struct, frozen=True):
     """Fruitless complete searches that count, by label → exchange time of the first."""
 
     first_ms: dict[str, int]

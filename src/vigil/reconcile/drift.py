@@ -6,8 +6,10 @@ calls `compare`, and carries the remedies out. Comparing again after the remedie
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from decimal import Decimal
+
+from msgspec import Struct
+from msgspec import field as msgspec_field
 
 from vigil.domain.labels import parse_label
 from vigil.domain.money import ZERO
@@ -25,8 +27,7 @@ SETTLE_MS = 2_000
 _CLOCK_SLIP_MS = 60_000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExchangeReading:
+class ExchangeReading(Struct, frozen=True, kw_only=True):
     """What the exchange holds, all parts good.
 
     Args:
@@ -40,8 +41,7 @@ class ExchangeReading:
     mark_prices: Mapping[str, Decimal]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LedgerReading:
+class LedgerReading(Struct, frozen=True, kw_only=True):
     """What we believe, read after the exchange so that every order there has its row here.
 
     Args:
@@ -54,12 +54,11 @@ class LedgerReading:
     trades: tuple[Trade, ...]
     with_entry_fills: frozenset[str] = frozenset()
     working: tuple[OwnOrder, ...] = ()
-    loose_fills: Mapping[str, Sequence[LooseFill]] = field(default_factory=dict)
-    last_fill_ms: Mapping[str, int] = field(default_factory=dict)
+    loose_fills: Mapping[str, Sequence[LooseFill]] = msgspec_field(default_factory=dict)
+    last_fill_ms: Mapping[str, int] = msgspec_field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Orphan:
+class Orphan(Struct, frozen=True, kw_only=True):
     """A trade was closed, in whole or in part, by fills that are not ours. Book them to it."""
 
     exit: ExplainedExit
@@ -70,8 +69,7 @@ class Orphan:
         return self.exit.trade
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Vanished:
+class Vanished(Struct, frozen=True, kw_only=True):
     """The exchange does not hold the trade and no fill says why.
 
     Close it at mark, once a second source agrees.
@@ -80,38 +78,42 @@ class Vanished:
     trade: Trade
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Unexplained:
+class Unexplained(Struct, frozen=True, kw_only=True):
     """The exchange holds less of a trade than we know, and no fill says why. Tell people."""
 
     trade: Trade
     missing_amount: Decimal
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Naked:
+class Naked(Struct, frozen=True, kw_only=True):
     """An open trade without a resting stop. Place its stop and target again."""
 
     trade: Trade
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Crossed:
+class Targetless(Struct, frozen=True, kw_only=True):
+    """A resting stop that was one of a pair and has lost its target. Place both again.
+
+    A stop that was placed alone, because the exchange refused the pair, is none of these.
+    """
+
+    trade: Trade
+
+
+class Crossed(Struct, frozen=True, kw_only=True):
     """The price is beyond where the stop belongs, and no stop rests there. Close at market."""
 
     trade: Trade
     mark_price: Decimal
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Unprotectable:
+class Unprotectable(Struct, frozen=True, kw_only=True):
     """An open trade for which nobody ever said where its stop belongs. Tell people."""
 
     trade: Trade
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Misfit:
+class Misfit(Struct, frozen=True, kw_only=True):
     """A resting stop or target of the wrong size or price. Edit it."""
 
     trade: Trade
@@ -119,51 +121,44 @@ class Misfit:
     role: Role
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Leftover:
+class Leftover(Struct, frozen=True, kw_only=True):
     """An order of ours that protects nothing any more. Cancel it."""
 
     order: Order
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Unrecorded:
+class Unrecorded(Struct, frozen=True, kw_only=True):
     """An order with our label that the ledger does not know. Cancel it and tell people."""
 
     order: Order
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Silent:
+class Silent(Struct, frozen=True, kw_only=True):
     """An order that rests by the ledger but not at the exchange. Ask what became of it."""
 
     order: OwnOrder
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stillborn:
+class Stillborn(Struct, frozen=True, kw_only=True):
     """A linked order that its filled parent should have brought to life. Record that it failed."""
 
     order: OwnOrder
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ForeignPosition:
+class ForeignPosition(Struct, frozen=True, kw_only=True):
     """A position that no trade of ours explains. Never touched; tell people."""
 
     instrument_name: str
     size: Decimal
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ForeignOrder:
+class ForeignOrder(Struct, frozen=True, kw_only=True):
     """An order without our label. Never touched; tell people."""
 
     order: Order
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Unsettled:
+class Unsettled(Struct, frozen=True, kw_only=True):
     """Too fresh or in doubt: left for the next pass."""
 
     instrument_name: str
@@ -175,6 +170,7 @@ SizeDrift = Orphan | Vanished | Unexplained | ForeignPosition
 Drift = (
     SizeDrift
     | Naked
+    | Targetless
     | Crossed
     | Unprotectable
     | Misfit
@@ -320,11 +316,15 @@ def _protection_drifts(
         return [Naked(trade=trade)]
     drifts: list[Drift] = []
     is_resting_stop = stop.status is OrderStatus.UNTRIGGERED
+    target = resting.get((trade.trade_id, Role.TARGET))
+    is_halved = target is None and trade.take_profit is not None and stop.oco_ref is not None
+    is_settled = stop.creation_timestamp_ms <= exchange.started_ms - SETTLE_MS
+    if is_resting_stop and is_halved and is_settled:
+        return [Targetless(trade=trade)]
     if is_resting_stop and (
         stop.amount != trade.open_amount or stop.trigger_price != trade.stop_loss
     ):
         drifts.append(Misfit(trade=trade, order=stop, role=Role.STOP))
-    target = resting.get((trade.trade_id, Role.TARGET))
     if target is not None and target.amount - target.filled_amount != trade.open_amount:
         drifts.append(Misfit(trade=trade, order=target, role=Role.TARGET))
     return drifts

@@ -5,24 +5,23 @@ are fills that no order of ours made: a person in the web page, another client, 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from decimal import Decimal
+
+from msgspec import Struct
 
 from vigil.domain.money import ZERO
 from vigil.domain.order import Fill
 from vigil.domain.trade import ExitReason, FillShare, Trade
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LooseFill:
+class LooseFill(Struct, frozen=True, kw_only=True):
     """A fill, and how much of it belongs to no trade yet."""
 
     fill: Fill
     amount: Decimal
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExplainedExit:
+class ExplainedExit(Struct, frozen=True, kw_only=True):
     """Fills that closed all or part of a trade from outside."""
 
     trade: Trade

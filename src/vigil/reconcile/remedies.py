@@ -5,11 +5,12 @@ others is never touched: people are told, once, and told again when it is gone.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Protocol, assert_never
 
 import structlog
+from msgspec import Struct
+from msgspec.structs import replace
 
 from vigil.deribit.outcome import Confirmed, Outcome, Refused, Unknown
 from vigil.desk.books import Books
@@ -30,6 +31,7 @@ from vigil.reconcile.drift import (
     Orphan,
     Silent,
     Stillborn,
+    Targetless,
     Unexplained,
     Unprotectable,
     Unrecorded,
@@ -52,8 +54,7 @@ class OrderLookup(Protocol):
 INVALID_TRIGGER_PRICE = 11036
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Remedied:
+class Remedied(Struct, frozen=True, kw_only=True):
     """What was done about a drift.
 
     Args:
@@ -97,6 +98,8 @@ def describe(drift: Drift) -> str:
             return f"trade {trade.trade_id}: {decimal_text(amount)} missing, no fill found"
         case Naked(trade=trade):
             return f"trade {trade.trade_id}: no stop rests at the exchange"
+        case Targetless(trade=trade):
+            return f"trade {trade.trade_id}: no target rests at the exchange"
         case Crossed(trade=trade, mark_price=mark_price):
             return f"trade {trade.trade_id}: mark {decimal_text(mark_price)} is beyond its stop"
         case Unprotectable(trade=trade):
@@ -138,7 +141,7 @@ class Remedies:
         match drift:
             case Orphan():
                 return await self._close_orphan(drift)
-            case Naked(trade=trade):
+            case Naked(trade=trade) | Targetless(trade=trade):
                 return await self._protect(trade)
             case Crossed(trade=trade):
                 return await self._close_beyond_stop(trade)

@@ -6,7 +6,8 @@ Each part of Vigil leaves beats (when it last did its work) and facts (what it k
 
 import enum
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 
 class Health(enum.Enum):
@@ -24,8 +25,7 @@ class Severity(enum.Enum):
     BREAKS = "breaks"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Beat:
+class Beat(Struct, frozen=True, kw_only=True):
     """When something last did its work.
 
     Args:
@@ -40,8 +40,7 @@ class Beat:
     severity: Severity = Severity.BREAKS
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fact:
+class Fact(Struct, frozen=True, kw_only=True):
     """Something that is known to be right or wrong, whenever it was learnt."""
 
     name: str
@@ -50,8 +49,7 @@ class Fact:
     severity: Severity = Severity.DEGRADES
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reason:
+class Reason(Struct, frozen=True, kw_only=True):
     """One thing that is wrong, in words."""
 
     name: str
@@ -59,8 +57,7 @@ class Reason:
     severity: Severity
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Assessment:
+class Assessment(Struct, frozen=True, kw_only=True):
     """The verdict and every reason for it, worst first."""
 
     health: Health

@@ -11,7 +11,9 @@ OTP's, which restarts at once.
 import enum
 import random
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 _DOUBLINGS_MAX = 32
 _FAILURES_COUNTED_MAX = 1_000_000
@@ -33,8 +35,7 @@ class Outcome(enum.Enum):
     MISCONFIGURED = "misconfigured"  # only a person can help
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Backoff:
+class Backoff(Struct, frozen=True, kw_only=True):
     """Delays that grow by doubling up to a cap, each drawn anew between zero and there.
 
     Full jitter: many children that fell together do not come back together.
@@ -64,8 +65,7 @@ class Backoff:
         return rng.uniform(0.0, self.delay_s_max(failures))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Intensity:
+class Intensity(Struct, frozen=True, kw_only=True):
     """How many restarts within how long are bearable; one more is given up on."""
 
     restarts_max: int
@@ -76,8 +76,7 @@ class Intensity:
         assert self.period_s > 0, self
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChildSpec:
+class ChildSpec(Struct, frozen=True, kw_only=True):
     """A child as the supervisor knows it.
 
     Args:
@@ -102,8 +101,7 @@ class ChildSpec:
     misconfigured_retry_s: tuple[float, float] = (30.0, 60.0)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class History:
+class History(Struct, frozen=True, kw_only=True):
     """What is remembered of a child's ends.
 
     Args:
@@ -117,21 +115,18 @@ class History:
     restarts: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Restart:
+class Restart(Struct, frozen=True, kw_only=True):
     """Start it again after `delay_s`."""
 
     delay_s: float
     history: History
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stop:
+class Stop(Struct, frozen=True, kw_only=True):
     """Leave it ended; that is in order."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GiveUp:
+class GiveUp(Struct, frozen=True, kw_only=True):
     """Leave it failed and tell the level above."""
 
     reason: str

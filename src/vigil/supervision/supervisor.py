@@ -17,6 +17,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import assert_never
 
+from msgspec import Struct
+
 from vigil.clock import Clock
 from vigil.errors import Misconfigured
 from vigil.supervision.restarts import (
@@ -54,8 +56,7 @@ class ChildEventKind(enum.Enum):
     ABANDONED = "child.abandoned"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChildEvent:
+class ChildEvent(Struct, frozen=True, kw_only=True):
     """One thing that happened to a child.
 
     Args:
@@ -72,8 +73,7 @@ class ChildEvent:
     error: BaseException | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChildStatus:
+class ChildStatus(Struct, frozen=True, kw_only=True):
     """A child as others may see it.
 
     Args:

@@ -5,9 +5,10 @@ the dashboard show them. Nothing here knows JSON, HTTP or where the figures come
 figure could not be read it is None, never zero and never empty.
 """
 
-from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
+
+from msgspec import Struct
 
 from vigil.domain.portfolio import Position
 from vigil.domain.standing import AnalysisState, DesiredStatus
@@ -33,8 +34,7 @@ class ReconciliationOutcome(StrEnum):
     FAILED = "failed"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WebsocketHealth:
+class WebsocketHealth(Struct, frozen=True, kw_only=True):
     """The exchange session.
 
     Args:
@@ -47,8 +47,7 @@ class WebsocketHealth:
     last_message_age_s: float | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DatabaseHealth:
+class DatabaseHealth(Struct, frozen=True, kw_only=True):
     """The ledger. `problem` says why it is not usable, and the fix."""
 
     is_ok: bool
@@ -57,16 +56,14 @@ class DatabaseHealth:
     problem: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StrategyCounts:
+class StrategyCounts(Struct, frozen=True, kw_only=True):
     """Strategies in the operator's file, and those running now."""
 
     total: int
     active: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReconciliationHealth:
+class ReconciliationHealth(Struct, frozen=True, kw_only=True):
     """The reconciler's last pass, None before the first, and when the next is due.
 
     Args:
@@ -79,8 +76,7 @@ class ReconciliationHealth:
     reason: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StateFileProblem:
+class StateFileProblem(Struct, frozen=True, kw_only=True):
     """Why the operator's file was refused; the last good version stays in force.
 
     Args:
@@ -101,8 +97,7 @@ class StateFileProblem:
         return f"{self.path}{place}:{field} {self.reason}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HealthReport:
+class HealthReport(Struct, frozen=True, kw_only=True):
     """The one truth that `/health`, the terminal and the watchdog share.
 
     Args:
@@ -124,16 +119,14 @@ class HealthReport:
     memory_rss_bytes: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Readiness:
+class Readiness(Struct, frozen=True, kw_only=True):
     """Whether the first good reconcile is behind us; `reason` says what is awaited."""
 
     is_ready: bool
     reason: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StrategyStatus:
+class StrategyStatus(Struct, frozen=True, kw_only=True):
     """One strategy of the operator's file: what is wanted of it and what it does.
 
     Args:
@@ -163,8 +156,7 @@ class StrategyStatus:
     next_restart_ms: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PositionStatus:
+class PositionStatus(Struct, frozen=True, kw_only=True):
     """One instrument, as the ledger and as the exchange see it.
 
     Args:
@@ -184,8 +176,7 @@ class PositionStatus:
         return None if self.exchange is None else self.exchange.size == self.ledger_size
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReconciliationSummary:
+class ReconciliationSummary(Struct, frozen=True, kw_only=True):
     """One pass of the reconciler.
 
     Args:
@@ -207,8 +198,7 @@ class ReconciliationSummary:
     reason: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TradeQuery:
+class TradeQuery(Struct, frozen=True, kw_only=True):
     """Which trades to show, newest entry first.
 
     Args:

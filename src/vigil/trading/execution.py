@@ -4,8 +4,9 @@ Each plan is what goes on the wire (`request`) and what must be committed before
 The prices of protective orders trigger on mark, so that one bad print does not close a position.
 """
 
-from dataclasses import dataclass
 from decimal import Decimal
+
+from msgspec import Struct
 
 from vigil.domain.labels import make_label
 from vigil.domain.order import (
@@ -28,16 +29,14 @@ ORDER_VALIDITY_MS = 4_000
 ORPHANAGE = "vigil"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Author:
+class Author(Struct, frozen=True, kw_only=True):
     """On whose behalf an order is placed."""
 
     strategy_id: str
     strategy_name: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class Plan(Struct, frozen=True, kw_only=True):
     """An order request and the rows that make it durable before it leaves."""
 
     request: OrderRequest
@@ -49,8 +48,7 @@ class Plan:
         return self.request.label
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stamp:
+class Stamp(Struct, frozen=True, kw_only=True):
     """When a plan is made.
 
     Args:
@@ -174,8 +172,7 @@ def plan_close(
     return Plan(request=request, orders=(row,))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Draft:
+class _Draft(Struct, frozen=True, kw_only=True):
     """What all rows of one plan have in common."""
 
     author: Author

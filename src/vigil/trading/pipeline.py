@@ -4,9 +4,11 @@ Signal, risk and execution meet here. Nothing in this module waits, reads a cloc
 executor feeds it and carries out the commands.
 """
 
-from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import assert_never
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from vigil.domain.instrument import Instrument
 from vigil.domain.market import Ticker
@@ -28,8 +30,7 @@ from vigil.trading.signal import (
 DAY_MS = 86_400_000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StrategyState:
+class StrategyState(Struct, frozen=True, kw_only=True):
     """What one strategy knows of itself beside its indicators.
 
     Args:
@@ -60,22 +61,19 @@ class StrategyState:
         return settled + (self.entry is not None)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class QuoteSeen:
+class QuoteSeen(Struct, frozen=True, kw_only=True):
     """A quote of the strategy's instrument."""
 
     ticker: Ticker
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TradeChanged:
+class TradeChanged(Struct, frozen=True, kw_only=True):
     """The ledger booked something on a trade of this strategy."""
 
     trade: Trade
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OwnOrderChanged:
+class OwnOrderChanged(Struct, frozen=True, kw_only=True):
     """An order of this strategy moved on in its life."""
 
     order: OwnOrder
@@ -84,15 +82,13 @@ class OwnOrderChanged:
 StrategyEvent = QuoteSeen | TradeChanged | OwnOrderChanged
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlaceEntry:
+class PlaceEntry(Struct, frozen=True, kw_only=True):
     """Commit and send an approved entry."""
 
     approved: Approved
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TightenStop:
+class TightenStop(Struct, frozen=True, kw_only=True):
     """Record the new stop of the open trade, then move it at the exchange."""
 
     trade: Trade
@@ -100,8 +96,7 @@ class TightenStop:
     reason: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CloseTrade:
+class CloseTrade(Struct, frozen=True, kw_only=True):
     """Close the open trade at market."""
 
     trade: Trade
@@ -111,8 +106,7 @@ class CloseTrade:
 Command = PlaceEntry | TightenStop | CloseTrade
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
+class Step(Struct, frozen=True, kw_only=True):
     """What one event led to."""
 
     state: StrategyState
@@ -120,8 +114,7 @@ class Step:
     refusals: tuple[Refused, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Surroundings:
+class Surroundings(Struct, frozen=True, kw_only=True):
     """What every step looks at beside the event.
 
     Args:

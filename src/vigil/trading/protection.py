@@ -1,15 +1,15 @@
 """Where the stop and the target of a position belong."""
 
-from dataclasses import dataclass
 from decimal import Decimal
+
+from msgspec import Struct
 
 from vigil.domain.instrument import Instrument
 from vigil.domain.order import Direction
 from vigil.domain.trade import Trade
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bracket:
+class Bracket(Struct, frozen=True, kw_only=True):
     """Trigger price of the stop, and limit price of the target if there is one."""
 
     stop_price: Decimal

@@ -4,9 +4,10 @@
 are stable words that people grep and dashboards count.
 """
 
-from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
+
+from msgspec import Struct
 
 from vigil.domain.instrument import Instrument, Kind
 from vigil.domain.market import Ticker
@@ -38,8 +39,7 @@ class Reason(StrEnum):
     AMOUNT = "amount"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Approved:
+class Approved(Struct, frozen=True, kw_only=True):
     """An entry that may be sent as it stands. Only `review` makes one."""
 
     direction: Direction
@@ -49,16 +49,14 @@ class Approved:
     reason: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Refused:
+class Refused(Struct, frozen=True, kw_only=True):
     """An entry that may not be sent, and why."""
 
     reason: Reason
     detail: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RiskView:
+class RiskView(Struct, frozen=True, kw_only=True):
     """All that a review looks at.
 
     Args:

@@ -6,16 +6,16 @@ remember over a restart it gives out in `snapshot` and takes back in `restore`.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Protocol
+
+from msgspec import Struct
 
 from vigil.domain.market import Candle, Ticker
 from vigil.domain.order import Direction
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Enter:
+class Enter(Struct, frozen=True, kw_only=True):
     """Open a position of at most `notional_usd`, protected from its first moment.
 
     Args:
@@ -30,16 +30,14 @@ class Enter:
     reason: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MoveStop:
+class MoveStop(Struct, frozen=True, kw_only=True):
     """Move the open position's stop to `stop_price`; it may only come closer, never loosen."""
 
     stop_price: Decimal
     reason: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Exit:
+class Exit(Struct, frozen=True, kw_only=True):
     """Close the open position at market."""
 
     reason: str
@@ -48,8 +46,7 @@ class Exit:
 Intent = Enter | MoveStop | Exit
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Checkpoint:
+class Checkpoint(Struct, frozen=True, kw_only=True):
     """One condition of a decision, as people read it: `rsi 31.2 wanted < 35`."""
 
     name: str
@@ -58,8 +55,7 @@ class Checkpoint:
     is_passed: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Decision:
+class Decision(Struct, frozen=True, kw_only=True):
     """What the strategy wants now, and why. Empty when there is nothing new to say."""
 
     intents: tuple[Intent, ...] = ()
@@ -69,8 +65,7 @@ class Decision:
 NO_DECISION = Decision()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OpenPosition:
+class OpenPosition(Struct, frozen=True, kw_only=True):
     """The strategy's own open trade, as far as it needs to know it."""
 
     side: Direction
@@ -81,8 +76,7 @@ class OpenPosition:
     take_profit: Decimal | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class Limits(Struct, frozen=True, kw_only=True):
     """What a strategy's configuration says about how often it may trade.
 
     Args:
@@ -94,8 +88,7 @@ class Limits:
     daily_trades_max: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WarmStart:
+class WarmStart(Struct, frozen=True, kw_only=True):
     """History a strategy would like at its start.
 
     Args:
