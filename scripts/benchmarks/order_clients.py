@@ -1,11 +1,12 @@
 """The clients of `order_path`, each a process of its own: two bare loops, and Vigil's real path.
 
 Vigil's path is the product's own parts from the socket to the socket: link, executor, pipeline,
-risk, desk, ledger, with logging as it runs in production, to a file. What differs from a running
-Vigil: the strategy enters at every ticker, and its limits let it.
+risk, desk, ledger, with garbage collection and logging as in production, the log to a file. What
+differs from a running Vigil: the strategy enters at every ticker, and its limits let it.
 """
 
 import asyncio
+import gc
 import sqlite3
 import sys
 from collections.abc import Mapping, Sequence
@@ -20,6 +21,7 @@ from websockets.asyncio.client import ClientConnection, connect
 
 from benchmarks import wire
 from vigil.clock import SystemClock
+from vigil.daemon import GC_THRESHOLDS
 from vigil.deribit.client import DeribitClient
 from vigil.deribit.connection import dial_websocket
 from vigil.deribit.link import DeribitLink
@@ -99,6 +101,7 @@ def _bare_ledger() -> sqlite3.Connection:
 
 
 async def _trade_with_vigil(url: str, name: str) -> None:
+    gc.set_threshold(*GC_THRESHOLDS)
     log = Path(f"{name}.log").open("w", encoding="utf-8")  # noqa: ASYNC230, SIM115 - for life
     configure_logging(level="info", log_format="auto", stream=log)
     clock = SystemClock()

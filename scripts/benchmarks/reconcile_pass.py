@@ -10,10 +10,12 @@ shown beside its bare reads without one.
 """
 
 import asyncio
+import contextlib
+import gc
 import sqlite3
 import statistics
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,6 +31,7 @@ from benchmarks.ledger_rows import (
 from benchmarks.processors import QUIET, pinned_to
 from benchmarks.settings import Settings
 from vigil.clock import SystemClock
+from vigil.daemon import GC_THRESHOLDS
 from vigil.desk.books import Books
 from vigil.desk.desk import Desk
 from vigil.ledger.ledger import Ledger
@@ -51,12 +54,23 @@ def measure(settings: Settings) -> list[Figure]:
     with (
         (settings.directory / "reconcile.log").open("w", encoding="utf-8") as log,
         pinned_to(QUIET),
+        _collecting_garbage_as_in_production(),
     ):
         configure_logging(level="info", log_format="auto", stream=log)
         for rows, open_rows in QUICK_CASES if settings.is_quick else CASES:
             path = settings.directory / f"ledger-{rows}-{open_rows}.db"
             figures += asyncio.run(_measure_case(path, rows, open_rows, settings.rounds))
     return figures
+
+
+@contextlib.contextmanager
+def _collecting_garbage_as_in_production() -> Iterator[None]:
+    before = gc.get_threshold()
+    gc.set_threshold(*GC_THRESHOLDS)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
 
 
 async def _measure_case(path: Path, rows: int, open_rows: int, rounds: int) -> list[Figure]:

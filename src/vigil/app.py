@@ -39,7 +39,7 @@ from vigil.ledger.ledger import Ledger
 from vigil.reconcile.reconciler import Reconciler
 from vigil.strategies.catalog import load_catalog
 from vigil.supervision.lease import Lease
-from vigil.supervision.restarts import Backoff, ChildSpec
+from vigil.supervision.restarts import Backoff, ChildSpec, RestartPolicy
 from vigil.supervision.stall import StallGuard
 from vigil.supervision.supervisor import ChildEvent, ChildEventKind, Supervisor
 from vigil.supervision.watchdog import Watchdog
@@ -58,6 +58,9 @@ CALL_TIMEOUT_S = 5.0
 
 # While the exchange cannot be reached the start goes on waiting, and systemd is told so.
 START_LOOK_S = 0.5
+
+# Importing the HTTP server costs more than the rest of a start; requests wait for it meanwhile.
+API_DELAY_S = 1.0
 START_EXTENSION_USEC = 30_000_000
 SESSION_BACKOFF = Backoff(base_s=0.5, cap_s=30.0, settled_s=10.0)
 
@@ -87,6 +90,7 @@ class App:
         self._ledger = ledger
         self._checkpoint = checkpoint
         self._stop = asyncio.Event()
+        self._ready = asyncio.Event()
         self._refusal: str | None = None
         client_id, client_secret = settings.require_key()
 
@@ -245,6 +249,7 @@ class App:
             log.info("vigil.stopped")
 
     async def _start(self) -> None:
+        self._api.bind()
         await self._fleet.validate(self._desired)
         await self._fleet.apply(self._desired)
         add = self._supervisor.add_child
@@ -253,8 +258,7 @@ class App:
         add(ChildSpec(name="reconciler", start=self._reconciler.run))
         add(ChildSpec(name="stall guard", start=self._stall.run))
         add(ChildSpec(name="watchdog", start=lambda: self._watchdog.run(self._vitals.not_alive)))
-        await self._api.start()
-        log.info("api.listening", url=self._api.url)
+        add(ChildSpec(name="api", start=self._serve_api, restart=RestartPolicy.TRANSIENT))
         await self._until(self._dispatch.first_session)
         await self._check_with_exchange()
         await self._until(self._dispatch.first_pass)
@@ -264,6 +268,7 @@ class App:
         add(ChildSpec(name="state file", start=self._watch_state_file))
         add(ChildSpec(name="checkpoint", start=self._keep_checkpoint))
         self._vitals.is_started = True
+        self._ready.set()
         self._watchdog.ready()
         self._watchdog.status(f"{len(self._fleet.members)} strategies")
         log.info("vigil.ready", strategies=len(self._fleet.members))
@@ -302,6 +307,7 @@ class App:
         self._watchdog.stopping()
         self._authority.refuse("stop", "Vigil is stopping")
         _step("refusing HTTP requests")
+        await self._remove("api")
         await self._api.stop()
         _step("stopping the reconciler")
         await self._remove("state file", "reconciler")
@@ -330,6 +336,14 @@ class App:
         for name in names:
             if name in present:
                 await self._supervisor.remove_child(name)
+
+    async def _serve_api(self) -> None:
+        """Answer requests once trading goes on; sooner when the start has to wait."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(API_DELAY_S):
+                await self._ready.wait()
+        await self._api.serve()
+        log.info("api.listening", url=self._api.url)
 
     async def _watch_state_file(self) -> None:
         await self._state_file.watch(

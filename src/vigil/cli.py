@@ -13,6 +13,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from vigil.version import VERSION
+
 EXIT_INTERRUPTED = 130
 
 
@@ -28,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 class _ShowVersion(argparse.Action):
-    """Looks the version up only when asked: the look-up costs more than the rest of a start."""
+    """Prints the version and ends."""
 
     def __call__(
         self,
@@ -38,9 +40,7 @@ class _ShowVersion(argparse.Action):
         option_string: str | None = None,
     ) -> None:
         del namespace, values, option_string
-        from importlib.metadata import version  # noqa: PLC0415
-
-        print(f"vigil {version('vigil')}")
+        print(f"vigil {VERSION}")
         parser.exit()
 
 
@@ -107,6 +107,8 @@ def _api_options() -> argparse.ArgumentParser:
 
 
 def _run(options: argparse.Namespace) -> int:
+    # pydantic would read the metadata of every installed package in search of plugins of its own.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     from vigil.daemon import main as run_daemon  # noqa: PLC0415
 
     return run_daemon(options.config)

@@ -9,7 +9,6 @@ import gc
 import os
 import sys
 from collections.abc import Mapping
-from importlib.metadata import version as installed_version
 from pathlib import Path
 
 import structlog
@@ -20,6 +19,7 @@ from vigil.config import Settings, load_settings
 from vigil.errors import Misconfigured
 from vigil.logs import configure_logging
 from vigil.supervision.lease import acquire_lease
+from vigil.version import VERSION
 
 log = structlog.get_logger(__name__)
 
@@ -57,10 +57,9 @@ async def _serve(settings: Settings, environ: Mapping[str, str]) -> None:
     redactor.register(secret.get_secret_value())
     if settings.api_token is not None:
         redactor.register(settings.api_token.get_secret_value())
-    version = installed_version("vigil")
     log.info(
         "vigil.starting",
-        version=version,
+        version=VERSION,
         environment=settings.environment,
         exchange=settings.deribit_ws_url,
         state_dir=str(settings.state_dir),
@@ -68,8 +67,8 @@ async def _serve(settings: Settings, environ: Mapping[str, str]) -> None:
     )
     for warning in settings.warnings:
         log.warning("settings.odd", detail=warning)
-    with acquire_lease(settings.state_dir, version=version) as lease:
+    with acquire_lease(settings.state_dir, version=VERSION) as lease:
         app = await App.build(
-            settings, environ=environ, lease=lease, clock=SystemClock(), version=version
+            settings, environ=environ, lease=lease, clock=SystemClock(), version=VERSION
         )
         await app.run()

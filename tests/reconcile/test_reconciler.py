@@ -135,18 +135,13 @@ async def test_a_pass_that_outlives_its_session_is_not_a_good_one(rig):
     """The second look waits over HTTP; meanwhile another session begins, not reconciled yet."""
     rig.insert_trade()
     epoch = rig.client.epoch
+    rig.server.faults.delay_replies("private/get_positions", 0.0)  # the socket's own
+    rig.server.faults.delay_replies("private/get_positions", 1.0)  # the witness's
     rig.venue.before("private/get_positions", lambda _: rig.server.drop_connections(), road=HTTP)
-    rig.server.faults.delay_replies("private/get_open_orders", 0, count=1)
-    rig.server.faults.clear()
-
-    async def slow_witness(*args):
-        await rig.until(lambda: rig.client.epoch > epoch and rig.client.is_live)
-        return await type(rig.witness).open_orders(rig.witness)
-
-    rig.witness.open_orders = slow_witness
     run = await rig.reconcile()
     assert run.outcome == "skipped"
-    assert "session" in run.reason
+    assert run.reason == "another session began during the pass"
+    assert rig.client.epoch == epoch + 1
     assert rig.authority.refusal is not None
     await rig.reconcile()
     assert rig.authority.refusal is None

@@ -1,11 +1,14 @@
 """Orders sent and not answered: found by label, or proven absent, and never sent twice. FAULTS §4."""
 
+import contextlib
+
 import pytest
 
 from rig import BUY, INVERSE, LINEAR, LOT, SELL, by_status
 from vigil.deribit.outcome import Unknown
 from vigil.domain.order import OrderStatus, Role
 from vigil.domain.trade import ExitReason
+from vigil.trading import execution
 from vigil.trading.execution import Author
 
 AUTHOR = Author(strategy_id="s", strategy_name="Scripted")
@@ -16,15 +19,28 @@ each_case = pytest.mark.parametrize(
 )
 
 
+@pytest.fixture(autouse=True)
+def _soon_expired(monkeypatch):
+    monkeypatch.setattr(execution, "ORDER_VALIDITY_MS", 500)
+
+
+@contextlib.contextmanager
+def impatient(rig):
+    """An answer that does not come is not waited for long."""
+    patience_s, rig.client._call_timeout_s = rig.client._call_timeout_s, 0.2
+    yield
+    rig.client._call_timeout_s = patience_s
+
+
 def deafen(rig):
     """The account's stream says nothing any more; only questions are answered."""
     rig.account.put = lambda event: None
 
 
 async def enter_in_doubt(rig, name=LINEAR, side=BUY):
-    outcome = await rig.desk.enter(
-        await rig.approved(name, side), instrument_name=name, author=AUTHOR
-    )
+    approved = await rig.approved(name, side)
+    with impatient(rig):
+        outcome = await rig.desk.enter(approved, instrument_name=name, author=AUTHOR)
     assert isinstance(outcome, Unknown)
     assert (await rig.ledger.order(LABEL)).status is OrderStatus.IN_DOUBT
 
@@ -107,11 +123,11 @@ async def test_a_process_that_died_between_commit_and_send_leaves_nothing_behind
     async def die(request):
         raise Died
 
-    monkeypatch.setattr(rig.client, "place", die)
-    with pytest.raises(Died):
-        await rig.desk.enter(await rig.approved(), instrument_name=LINEAR, author=AUTHOR)
+    approved = await rig.approved()
+    with monkeypatch.context() as patch, pytest.raises(Died):
+        patch.setattr(rig.client, "place", die)
+        await rig.desk.enter(approved, instrument_name=LINEAR, author=AUTHOR)
     assert (await rig.ledger.order(LABEL)).status is OrderStatus.PENDING
-    monkeypatch.undo()
     assert (await reconcile_until_final(rig))[-1] is OrderStatus.FAILED
 
 
@@ -121,7 +137,8 @@ async def test_a_close_whose_answer_was_lost_closes_the_trade_once(rig, name, si
     deafen(rig)
     method = "private/sell" if side is BUY else "private/buy"
     rig.server.faults.withhold_replies(method)
-    outcome = await rig.desk.close(trade, ExitReason.STRATEGY_STOP)
+    with impatient(rig):
+        outcome = await rig.desk.close(trade, ExitReason.STRATEGY_STOP)
     assert isinstance(outcome, Unknown)
     assert (await rig.trade(trade.trade_id)).is_open
     await rig.reconcile()
@@ -136,7 +153,8 @@ async def test_a_close_that_never_arrived_leaves_the_trade_protected_again(rig):
     """Its stop was cancelled for it: once the close is proven absent, the pair rests anew."""
     trade = await rig.enter()
     rig.server.faults.lose_requests("private/sell")
-    outcome = await rig.desk.close(trade, ExitReason.STRATEGY_STOP)
+    with impatient(rig):
+        outcome = await rig.desk.close(trade, ExitReason.STRATEGY_STOP)
     assert isinstance(outcome, Unknown)
     assert rig.resting() == []
     await rig.until_reconciled(lambda: len(rig.resting()) == 2)
@@ -151,7 +169,8 @@ async def test_a_stop_whose_edit_was_not_answered_is_looked_at_again(rig):
     deafen(rig)
     stop_price = trade.stop_loss + 100
     rig.server.faults.lose_requests("private/edit")
-    assert not await rig.desk.tighten_stop(trade, stop_price)
+    with impatient(rig):
+        assert not await rig.desk.tighten_stop(trade, stop_price)
     assert (await rig.trade(trade.trade_id)).stop_loss == stop_price
     run = await rig.reconcile()
     assert run.remedies == (f"trade {trade.trade_id}: stop fitted",)
@@ -165,7 +184,8 @@ async def test_a_cancel_whose_answer_was_lost_is_found_out(rig):
     deafen(rig)
     target = (await rig.rows(trade.trade_id))[Role.TARGET]
     rig.server.faults.withhold_replies("private/cancel")
-    assert isinstance(await rig.desk.cancel(target.order_id, why="to see"), Unknown)
+    with impatient(rig):
+        assert isinstance(await rig.desk.cancel(target.order_id, why="to see"), Unknown)
     assert (await rig.ledger.order(target.label)).status is OrderStatus.OPEN
     await rig.reconcile()
     assert (await rig.ledger.order(target.label)).status is OrderStatus.CANCELLED

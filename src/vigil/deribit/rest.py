@@ -7,9 +7,8 @@ Source: Deribit API v2 over HTTP: POST with a JSON-RPC body, `Authorization: Bas
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import httpx
 import msgspec
 
 from vigil.clock import Clock
@@ -24,6 +23,9 @@ from vigil.deribit.reading import Reader
 from vigil.deribit.session import Secret
 from vigil.deribit.wire import Unreadable
 from vigil.errors import Misconfigured, OutcomeUnknown, Transient
+
+if TYPE_CHECKING:
+    import httpx
 
 _TIMEOUT_S = 10.0
 
@@ -47,13 +49,10 @@ class RestWitness(Reader):
         self._base_url = base_url.rstrip("/")
         self._clock = clock
         self._last_id = 0
-        # trust_env off: a .netrc would replace our credentials, a proxy variable our road.
-        self._http = httpx.AsyncClient(
-            auth=httpx.BasicAuth(client_id, client_secret.get_secret_value()),
-            timeout=timeout_s,
-            trust_env=False,
-            headers={"Content-Type": "application/json"},
-        )
+        self._client_id = client_id
+        self._client_secret = client_secret
+        self._timeout_s = timeout_s
+        self._http: httpx.AsyncClient | None = None
 
     def exchange_now_ms(self) -> int:
         """Our own wall time: this witness knows no other."""
@@ -61,9 +60,21 @@ class RestWitness(Reader):
 
     async def close(self) -> None:
         """Close the connections it kept."""
-        await self._http.aclose()
+        if self._http is not None:
+            await self._http.aclose()
 
     async def _ask(self, method: str, params: Mapping[str, Any]) -> msgspec.Raw:
+        # Imported and built at the first question, and not at every start: most runs never ask.
+        import httpx  # noqa: PLC0415
+
+        if self._http is None:
+            # trust_env off: a .netrc would replace our credentials, a proxy variable our road.
+            self._http = httpx.AsyncClient(
+                auth=httpx.BasicAuth(self._client_id, self._client_secret.get_secret_value()),
+                timeout=self._timeout_s,
+                trust_env=False,
+                headers={"Content-Type": "application/json"},
+            )
         self._last_id += 1
         content = encode_request(self._last_id, method, params)
         try:

@@ -17,7 +17,7 @@ from vigil.desk.books import Books
 from vigil.desk.desk import Desk
 from vigil.domain.instrument import contract_of
 from vigil.domain.order import Fill, Order, OrderStatus, OwnOrder
-from vigil.errors import VigilError
+from vigil.errors import Transient, VigilError
 from vigil.ledger.ledger import Ledger
 from vigil.ledger.runs import ReconciliationRun
 from vigil.reconcile.doubt import Absences, Verdict
@@ -208,8 +208,9 @@ class Reconciler:
             drifts = await self._look(current, is_first=attempt == 0)
             acted = await self._mend(drifts, current)
             if epoch != self._exchange.epoch:
-                current.is_unsettled = True
-                return
+                # Part of what was read is from before it: the right to trade waits for a pass
+                # that lies within one session.
+                raise Transient("another session began during the pass")
             if not acted:
                 break
             await self._catch_up()

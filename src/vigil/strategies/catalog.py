@@ -8,8 +8,7 @@ of milliseconds, which is why no start pays for it that needs no plugin.
 
 import difflib
 from collections.abc import Callable, Iterable, Mapping
-from importlib.metadata import EntryPoint, entry_points
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
@@ -17,6 +16,9 @@ from vigil.errors import Misconfigured
 from vigil.strategies.parameters import StrategyParameters
 from vigil.strategies.razor import Razor
 from vigil.trading.signal import Strategy
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 GROUP = "vigil.strategies"
 
@@ -67,7 +69,7 @@ class Catalog:
     def __init__(
         self,
         built_in: Mapping[str, StrategyClass],
-        scan: Callable[[], Iterable[EntryPoint]],
+        scan: Callable[[], Iterable["EntryPoint"]],
     ) -> None:
         self._classes = dict(built_in)
         self._built_in = frozenset(built_in)
@@ -110,13 +112,20 @@ class Catalog:
         self._problems.pop(name, None)
         return self._classes[name]
 
-    def _plugins(self) -> dict[str, EntryPoint]:
+    def _plugins(self) -> dict[str, "EntryPoint"]:
         return {entry.name: entry for entry in self._scan() if entry.name not in self._built_in}
 
 
 def load_catalog() -> Catalog:
     """Vigil's own strategies and whatever is installed beside it."""
-    return Catalog({"Razor": Razor}, lambda: entry_points(group=GROUP))
+    return Catalog({"Razor": Razor}, _scan)
+
+
+def _scan() -> Iterable["EntryPoint"]:
+    # Imported when a name that is not built in is asked for: it costs a start that needs it not.
+    from importlib.metadata import entry_points  # noqa: PLC0415
+
+    return entry_points(group=GROUP)
 
 
 def parse_parameters(model: type[StrategyParameters], config: Mapping[str, Any]) -> Any:
@@ -159,7 +168,7 @@ def _shown(given: Any) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-def _load(entry: EntryPoint) -> StrategyClass:
+def _load(entry: "EntryPoint") -> StrategyClass:
     try:
         # Foreign code runs here for the first time and may raise whatever it likes.
         loaded = entry.load()

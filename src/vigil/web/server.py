@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import importlib
+import socket
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from aiohttp.web import Server
 
 _log = structlog.get_logger(__name__)
+
+# Connections that may wait to be accepted, as asyncio's own default has it.
+BACKLOG = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +74,7 @@ class ApiServer:
         self._http: Server | None = None
         self._connections: ConnectionTable | None = None
         self._listener: asyncio.Server | None = None
+        self._socket: socket.socket | None = None
 
     @property
     def port(self) -> int:
@@ -82,16 +87,20 @@ class ApiServer:
         host = f"[{self._host}]" if ":" in self._host else self._host
         return f"http://{host}:{self._port}"
 
-    async def start(self) -> None:
-        """Listen.
+    def bind(self) -> None:
+        """Take the address. Who connects from now on waits until `serve` answers.
 
         Raises: Misconfigured, when the address cannot be bound; it names the setting to change.
         """
-        assert self._listener is None, "started twice"
+        assert self._socket is None, "bound twice"
+        self._socket = self._bound_socket()
+        self._port = self._socket.getsockname()[1]
+
+    async def serve(self) -> None:
+        """Answer, from here to `stop`. `bind` must have been called."""
+        assert self._socket is not None, "bind comes first"
         # aiohttp's server takes 0.2 s to import; in a thread, the loop keeps turning meanwhile.
         border = await asyncio.to_thread(importlib.import_module, "vigil.web.border")
-        self._listener = await self._bind()
-        self._port = self._listener.sockets[0].getsockname()[1]
         gate = Gate(
             host=self._host, port=self._port, token=self._token, proxied_names=self._proxied_names
         )
@@ -105,11 +114,24 @@ class ApiServer:
             idle_s=limits.idle_s,
             connections_max=limits.connections_max,
         )
-        await self._listener.start_serving()
+        self._listener = await asyncio.get_running_loop().create_server(
+            self._connect, sock=self._socket
+        )
+
+    async def start(self) -> None:
+        """Take the address and answer at once.
+
+        Raises: as `bind`.
+        """
+        self.bind()
+        await self.serve()
 
     async def stop(self) -> None:
         """Refuse new connections, let requests in progress finish, drop the rest. Bounded."""
+        bound, self._socket = self._socket, None
         if self._listener is None:
+            if bound is not None:
+                bound.close()
             return
         listener, self._listener = self._listener, None
         listener.close()
@@ -124,11 +146,10 @@ class ApiServer:
         finally:
             self._connections.abort_all()
 
-    async def _bind(self) -> asyncio.Server:
+    def _bound_socket(self) -> socket.socket:
+        family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
         try:
-            return await asyncio.get_running_loop().create_server(
-                self._connect, self._host, self._port, start_serving=False
-            )
+            return socket.create_server((self._host, self._port), family=family, backlog=BACKLOG)
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
                 raise Misconfigured(
