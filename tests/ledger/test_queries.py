@@ -32,7 +32,7 @@ def test_no_statement_holds_a_second_one(name):
         ("trades.by_entry_order", "trades_by_entry_order"),
         ("orders.working", "orders_working"),
         ("orders.by_trade", "orders_by_trade"),
-        ("orders.last_intent_id", "orders_by_intent"),
+        ("orders.children", "orders_by_trade"),
         ("fills.unbooked", "fills_unbooked"),
         ("fills.unassigned", "fills_unassigned"),
         ("fills.of_trade", "fills_by_own_label"),

@@ -1,9 +1,9 @@
 """Readings: all good or none, and everything that the comparison will ask for."""
 
-from dataclasses import replace
 from decimal import Decimal
 
 import pytest
+from msgspec.structs import replace
 
 from rig import ETHER, INVERSE, LINEAR, LOT, SELL
 from vigil.errors import Transient

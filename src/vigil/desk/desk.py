@@ -79,7 +79,11 @@ class Desk:
             intent_ids=(next_id(), next_id(), next_id()),
             stamp=self._stamp(),
         )
-        return await self._send(plan)
+        await self._ledger.commit_orders(plan.orders)
+        # The decision's one line comes after the order has left, and carries what it came from.
+        return await self._place(
+            plan, price=decimal_text(approved.reference_price), why=approved.reason
+        )
 
     async def protect(self, trade: Trade) -> Outcome:
         """Place the stop of `trade`, and its target as the other half of the pair.
@@ -167,11 +171,7 @@ class Desk:
                 await self.cancel(row.order_id, why=f"replaced by {plan.label}")
         return await self._place(plan)
 
-    async def _send(self, plan: Plan) -> Outcome:
-        await self._ledger.commit_orders(plan.orders)
-        return await self._place(plan)
-
-    async def _place(self, plan: Plan) -> Outcome:
+    async def _place(self, plan: Plan, **facts: str) -> Outcome:
         outcome = await self._client.place(plan.request)
         request = plan.request
         _report(
@@ -182,6 +182,7 @@ class Desk:
             direction=request.direction.value,
             type=request.order_type.value,
             amount=decimal_text(request.amount),
+            **facts,
         )
         await self._books.book_outcome(plan.label, outcome)
         return outcome

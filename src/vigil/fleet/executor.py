@@ -234,15 +234,6 @@ class Executor:
         desk = self._tools.desk
         match command:
             case PlaceEntry(approved=approved):
-                log.info(
-                    "signal.detected",
-                    strategy=self.author.strategy_id,
-                    instrument=self.instrument_name,
-                    direction=approved.direction.value,
-                    amount=str(approved.amount),
-                    price=str(approved.reference_price),
-                    reason=approved.reason,
-                )
                 await self._enter(approved)
             case TightenStop(trade=trade, stop_price=stop_price, reason=reason):
                 log.info(
@@ -264,7 +255,6 @@ class Executor:
 
     async def _enter(self, approved: Approved) -> None:
         self._is_entering = True
-        self._show_state()
         try:
             outcome = await self._tools.desk.enter(
                 approved, instrument_name=self.instrument_name, author=self.author

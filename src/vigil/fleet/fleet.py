@@ -13,11 +13,13 @@ from typing import Any, Protocol
 
 import structlog
 
+from vigil.deribit.outcome import Confirmed
 from vigil.domain.instrument import Instrument
 from vigil.domain.market import Ticker
+from vigil.domain.order import Role
 from vigil.domain.standing import AnalysisState, DesiredStatus
 from vigil.domain.trade import ExitReason
-from vigil.errors import Misconfigured, Rejected, VigilError
+from vigil.errors import Misconfigured, Rejected, Transient, VigilError
 from vigil.fleet.desired import DesiredState, DesiredStrategy
 from vigil.fleet.executor import Executor, MarketData, Tools
 from vigil.strategies.catalog import (
@@ -26,7 +28,7 @@ from vigil.strategies.catalog import (
     InvalidParameters,
     UnknownStrategy,
 )
-from vigil.supervision.restarts import Backoff, ChildSpec, Intensity
+from vigil.supervision.restarts import Backoff, ChildSpec, Intensity, RestartPolicy
 from vigil.supervision.supervisor import ChildState, ChildStatus, Supervisor
 from vigil.trading.execution import Author
 from vigil.trading.signal import Strategy
@@ -41,6 +43,9 @@ STRATEGY_INTENSITY = Intensity(restarts_max=5, period_s=600.0)
 STRATEGY_BACKOFF = Backoff(base_s=1.0, cap_s=60.0)
 
 CHILD_PREFIX = "strategy:"
+
+# How often a strategy that is to begin looks whether there is a session.
+SESSION_LOOK_S = 0.2
 
 
 class Market(MarketData, Protocol):
@@ -126,35 +131,35 @@ class Fleet:
             await self._check_instrument(desired, wanted, strategy)
 
     async def apply(self, desired: DesiredState) -> None:
-        """Make what runs equal to `desired`, which must have passed `validate`."""
+        """Make what runs equal to `desired`, which must have passed `validate`.
+
+        Raises: Transient, when some strategy could not be started yet; to be called again then.
+        """
         wanted = {strategy.id: strategy for strategy in desired.strategies}
         for strategy_id in [known for known in self._members if known not in wanted]:
             await self._retire(self._members.pop(strategy_id), why="removed from the state file")
         ordered: dict[str, _Member] = {}
-        changed: list[_Member] = []
         for strategy_id, strategy in wanted.items():
             member = self._members.get(strategy_id)
             if member is None or member.desired != strategy:
                 if member is not None:
                     await self._retire(member, why=f"edited, now {strategy.status.value}")
                 member = _Member(desired=strategy, strategy=self._build(desired, strategy))
-                changed.append(member)
-                if (
-                    strategy.status is DesiredStatus.STOPPED
-                    and member.strategy.is_flattened_on_stop
-                ):
-                    await self._flatten(strategy_id)
             ordered[strategy_id] = member
         self._members = ordered
         if self._is_started:
-            await self._launch(changed)
+            await self._launch()
 
     async def start(self) -> None:
         """Begin to run the strategies, once the ledger and the exchange agree."""
         self._is_started = True
-        await self._launch(list(self._members.values()))
+        await self._launch()
 
-    async def _launch(self, members: list[_Member]) -> None:
+    async def _launch(self) -> None:
+        """Start every member that should run and does not.
+
+        Raises: Transient, when one of them cannot be started yet; all others are.
+        """
         try:
             await self._market.watch(
                 sorted({member.strategy.instrument_name for member in self._members.values()})
@@ -162,16 +167,26 @@ class Fleet:
         except VigilError as error:
             # What is wanted is remembered, and the next session subscribes it.
             log.warning("quotes.not_subscribed", reason=str(error))
-        for member in members:
-            if member.desired.status is not DesiredStatus.STOPPED:
-                self._supervisor.add_child(self._child(member))
-                log.info(
-                    "strategy.started",
-                    strategy=member.desired.id,
-                    name=member.desired.name,
-                    status=member.desired.status.value,
-                    instrument=member.strategy.instrument_name,
-                )
+        problems: list[str] = []
+        for member in self._members.values():
+            spec = self._child(member)
+            if spec is None or self.child(member.desired.id) is not None:
+                continue
+            try:
+                self._supervisor.add_child(spec)
+            except ValueError as abandoned:  # its former self was told to end, and has not yet
+                problems.append(str(abandoned))
+                continue
+            is_stopped = member.desired.status is DesiredStatus.STOPPED
+            log.info(
+                "strategy.flattening" if is_stopped else "strategy.started",
+                strategy=member.desired.id,
+                name=member.desired.name,
+                status=member.desired.status.value,
+                instrument=member.strategy.instrument_name,
+            )
+        if problems:
+            raise Transient("; ".join(problems))
 
     async def _retire(self, member: _Member, *, why: str) -> None:
         """Stop a strategy's executor; its position stays protected or is closed, as it says."""
@@ -179,12 +194,6 @@ class Fleet:
         if any(child.name == name for child in self._supervisor.status()):
             await self._supervisor.remove_child(name)
         log.info("strategy.stopped", strategy=member.desired.id, why=why)
-
-    async def _flatten(self, strategy_id: str) -> None:
-        """Close what a stopped strategy holds, as its `onStop` asks."""
-        for trade in (await self._tools.ledger.open_trades()).trades:
-            if trade.strategy_id == strategy_id:
-                await self._tools.desk.close(trade, ExitReason.STRATEGY_STOP)
 
     def quote(self, ticker: Ticker) -> None:
         """Hand a quote to every strategy of its instrument."""
@@ -232,20 +241,58 @@ class Fleet:
             return AnalysisState.INITIALIZING
         return member.executor.analysis_state
 
-    def _child(self, member: _Member) -> ChildSpec:
+    def _child(self, member: _Member) -> ChildSpec | None:
+        """What is to run for a member; None when nothing is.
+
+        A stopped one that is to be flattened is a child as well until it holds nothing more, so
+        that an exchange that is away or refuses is asked again.
+        """
+        is_stopped = member.desired.status is DesiredStatus.STOPPED
+        if is_stopped and not member.strategy.is_flattened_on_stop:
+            return None
+
         async def start() -> None:
-            await self._run(member)
+            await (self._flatten(member) if is_stopped else self._run(member))
 
         return ChildSpec(
             name=CHILD_PREFIX + member.desired.id,
             start=start,
-            intensity=STRATEGY_INTENSITY,
+            restart=RestartPolicy.TRANSIENT if is_stopped else RestartPolicy.PERMANENT,
+            intensity=None if is_stopped else STRATEGY_INTENSITY,
             backoff=STRATEGY_BACKOFF,
             stage=STRATEGY_STAGE,
         )
 
+    async def _flatten(self, member: _Member) -> None:
+        """Close what a stopped strategy holds.
+
+        Raises: Transient, while it still holds something.
+        """
+        await self._session()
+        left: list[str] = []
+        for trade in (await self._tools.ledger.open_trades()).trades:
+            if trade.strategy_id != member.desired.id:
+                continue
+            left.append(trade.trade_id)
+            orders = await self._tools.ledger.orders_of_trade(trade.trade_id)
+            # One that is in doubt may have closed it: the reconciler finds out.
+            if all(order.status.is_final for order in orders if order.role is Role.CLOSE):
+                outcome = await self._tools.desk.close(trade, ExitReason.STRATEGY_STOP)
+                if isinstance(outcome, Confirmed):
+                    left.remove(trade.trade_id)
+                else:
+                    self._tools.request_pass("close not confirmed")
+        if left:
+            raise Transient(f"not closed yet: {', '.join(left)}")
+
+    async def _session(self) -> None:
+        """Wait for a session: an exchange that is away is no failure of a strategy."""
+        while not self._market.is_live:
+            await self._tools.clock.sleep(SESSION_LOOK_S)
+
     async def _run(self, member: _Member) -> None:
         """One life of one strategy: a fresh executor that rebuilds itself."""
+        await self._session()
         desired = member.desired
         # A fresh strategy object as well: what broke may be in the old one's memory.
         strategy = self._catalog.build(desired.name, desired.config)

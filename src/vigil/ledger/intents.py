@@ -170,7 +170,9 @@ def _fail_children(connection: sqlite3.Connection, parent: OwnOrder) -> list[Own
     if parent.filled_amount or _executed_amount(connection, parent.label):
         return []
     failed = []
-    for child in _all(connection, "orders.children", {"label": parent.label}):
+    for child in _all(
+        connection, "orders.children", {"label": parent.label, "trade_id": parent.trade_id}
+    ):
         if child.status.is_unproven:
             reason = f"parent {parent.label} {parent.status.value}"
             after = replace(child, status=OrderStatus.FAILED, reason=reason)

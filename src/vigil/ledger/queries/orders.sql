@@ -1,5 +1,9 @@
 -- name: last_intent_id
-SELECT coalesce(max(intent_id), 0) FROM orders;
+-- Ids are handed out in growing order, and rows come in the order in which they were committed.
+-- Only an adopted order, of which there are few, may carry an older id than the rows before it.
+SELECT coalesce(max(intent_id), 0) FROM (
+    SELECT intent_id FROM orders ORDER BY seq DESC LIMIT 10000
+);
 
 -- name: insert
 INSERT INTO orders (
@@ -28,7 +32,7 @@ SELECT {order} FROM orders AS o WHERE o.trade_id = :trade_id ORDER BY o.seq;
 SELECT o.close_reason, {order} FROM orders AS o WHERE o.trade_id = :trade_id ORDER BY o.seq;
 
 -- name: children
-SELECT {order} FROM orders AS o WHERE o.parent_label = :label ORDER BY o.seq;
+SELECT {order} FROM orders AS o WHERE o.trade_id = :trade_id AND o.parent_label = :label ORDER BY o.seq;
 
 -- name: working
 SELECT {order} FROM orders AS o

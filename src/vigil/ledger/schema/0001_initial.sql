@@ -42,9 +42,8 @@ CREATE TABLE orders (
     exchange_ms INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 
-CREATE INDEX orders_by_intent ON orders (intent_id);
+-- Every index is one more page to sync before an order may leave, so there are just these.
 CREATE INDEX orders_by_trade ON orders (trade_id);
-CREATE INDEX orders_by_parent ON orders (parent_label) WHERE parent_label IS NOT NULL;
 CREATE INDEX orders_working ON orders (seq)
 WHERE status NOT IN ('filled', 'cancelled', 'rejected', 'failed');
 
