@@ -69,9 +69,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "cli_client": {"errors"},
     "cli_views": {"domain", "errors"},
     "cli_commands": {"cli_client", "cli_views", "errors", "domain"},
-    "daemon": {"app", "clock", "config", "errors", "logs", "supervision"},
+    "version": set(),
+    "daemon": {"app", "clock", "config", "errors", "logs", "supervision", "version"},
     "cli": {
         "daemon",
+        "version",
         "paper",
         "config",
         "errors",
