@@ -132,6 +132,24 @@ async def test_another_strategys_trade_is_none_of_its_business(stage, rig):
     assert executor.state.trades_today == 0
 
 
+async def test_a_trade_that_opens_while_it_resumes_is_counted_once(stage, rig, monkeypatch):
+    """Its entry was in doubt, and the fill comes between two reads of the ledger."""
+    read, entered = rig.ledger.working_orders, []
+
+    async def working_orders():
+        if not entered:
+            entered.append(1)
+            await rig.enter()
+        return await read()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(rig.ledger, "working_orders", working_orders)
+        executor = await stage.start()
+    await stage.quotes_until(lambda: rig.brain.lives[-1].seen)
+    assert executor.state.trade == await open_trade(rig)
+    assert executor.state.trades_today == 1
+
+
 async def test_an_entry_in_doubt_is_known_again_and_blocks_the_next(stage, rig, monkeypatch):
     monkeypatch.setattr(execution, "ORDER_VALIDITY_MS", 300)
     rig.venue.refuse("private/buy", 13028, "temporarily_unavailable")

@@ -113,3 +113,14 @@ async def test_a_flood_of_quotes_is_no_overflow():
     for timestamp_ms in range(10_000):
         inbox.put_quote(quote(timestamp_ms))
     assert await inbox.get() == QuoteSeen(ticker=quote(9_999))
+
+
+async def test_a_cleared_mailbox_starts_over():
+    inbox = Inbox(capacity=1)
+    inbox.put(news(1))
+    inbox.put(news(2))
+    inbox.put_quote(quote(1))
+    inbox.clear()
+    assert not inbox.has_news
+    inbox.put(news(3))
+    assert await inbox.get() == news(3)

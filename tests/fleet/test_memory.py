@@ -22,6 +22,7 @@ async def test_a_running_strategy_is_kept_with_its_state_its_trade_and_its_memor
     await rig.reconcile()
     await rig.fleet.apply(desired(wanted("a"), wanted("b", status="stopped")))
     await rig.fleet.start()
+    await rig.until(lambda: rig.fleet.executor("a") and rig.fleet.executor("a").standing())
     trade = await rig.enter(strategy_id="a")
     await rig.until(lambda: rig.fleet.executor("a") and rig.fleet.executor("a").state.trade)
     kept = checkpoint(rig, last_reconciled_ms=77)

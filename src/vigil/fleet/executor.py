@@ -163,23 +163,10 @@ class Executor:
             stop_listening()
 
     async def _resume(self) -> None:
-        """Know again what was known: open trade, entry in doubt, day's count, last exit."""
-        ledger, strategy_id = self._tools.ledger, self.author.strategy_id
+        """Know again what was known: first of trades and orders, then the strategy's memory."""
+        strategy_id = self.author.strategy_id
         now_ms = self._tools.market.exchange_now_ms()
-        day = now_ms // DAY_MS
-        trades = (await ledger.open_trades()).trades
-        working = [
-            order for order in await ledger.working_orders() if order.strategy_id == strategy_id
-        ]
-        self._state = replace(
-            self._state,
-            trade=next((trade for trade in trades if trade.strategy_id == strategy_id), None),
-            entry=next((order for order in working if order.role is Role.ENTRY), None),
-            close=next((order for order in working if order.role is Role.CLOSE), None),
-            last_exit_ms=await ledger.last_exit_ms(strategy_id),
-            day=day,
-            trades_today=await ledger.trades_opened_since(strategy_id, day * DAY_MS),
-        )
+        await self._recall(now_ms)
         await self._remember(now_ms)
         self._is_resumed = True
         trade = self._state.trade
@@ -191,6 +178,30 @@ class Executor:
             trade_id=None if trade is None else trade.trade_id,
             trades_today=self._state.trades_today,
         )
+
+    async def _recall(self, now_ms: int) -> None:
+        """Open trade, entry in doubt, day's count and last exit, as the ledger knows them."""
+        ledger, strategy_id = self._tools.ledger, self.author.strategy_id
+        day = now_ms // DAY_MS
+        while True:
+            # News told before a reading is in it. Told during one it may be in half of it, and
+            # would count twice: then read again.
+            self._inbox.clear()
+            trades = (await ledger.open_trades()).trades
+            working = [
+                order for order in await ledger.working_orders() if order.strategy_id == strategy_id
+            ]
+            self._state = replace(
+                self._state,
+                trade=next((trade for trade in trades if trade.strategy_id == strategy_id), None),
+                entry=next((order for order in working if order.role is Role.ENTRY), None),
+                close=next((order for order in working if order.role is Role.CLOSE), None),
+                last_exit_ms=await ledger.last_exit_ms(strategy_id),
+                day=day,
+                trades_today=await ledger.trades_opened_since(strategy_id, day * DAY_MS),
+            )
+            if not self._inbox.has_news:
+                return
 
     async def _remember(self, now_ms: int) -> None:
         """Take back the strategy's memory, and close the gap since then from history."""

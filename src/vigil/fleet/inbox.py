@@ -44,6 +44,12 @@ class Inbox:
             self._news.append(event)
         self._wake()
 
+    def clear(self) -> None:
+        """Forget what waits: the reader is about to learn it elsewhere."""
+        self._news.clear()
+        self._quote = None
+        self._has_overflowed = False
+
     async def get(self) -> StrategyEvent:
         """The next event, own news first.
 

@@ -236,6 +236,14 @@ class Ledger:
             }
         )
 
+    async def open_trades_with_entry_fills(self) -> frozenset[str]:
+        """Ids of the open trades whose entry the exchange itself has shown us."""
+        return await self._storage.read(
+            lambda connection: frozenset(
+                trade_id for (trade_id,) in connection.execute(sql("trades.open_with_entry"))
+            )
+        )
+
     async def changes_of(self, trade_id: str) -> tuple[TradeChange, ...]:
         """A trade's journal: each change with its cause, oldest first."""
         return await self._storage.read(partial(trade_rows.load_changes, trade_id=trade_id))

@@ -69,7 +69,6 @@ async def read_exchange(
 async def read_ledger(ledger: Ledger) -> LedgerReading:
     """Open trades, what proves them, working orders, and fills that belong to no trade."""
     trades = (await ledger.open_trades()).trades
-    shares = await ledger.shares_of([trade.trade_id for trade in trades])
     loose: dict[str, list[LooseFill]] = defaultdict(list)
     if trades:
         oldest_ms = min(trade.entry_time_ms for trade in trades)
@@ -77,12 +76,29 @@ async def read_ledger(ledger: Ledger) -> LedgerReading:
             loose[fill.instrument_name].append(LooseFill(fill=fill, amount=amount))
     return LedgerReading(
         trades=trades,
-        with_entry_fills=frozenset(
-            trade_id for trade_id, parts in shares.items() if any(share.is_entry for share in parts)
-        ),
+        with_entry_fills=await ledger.open_trades_with_entry_fills(),
         working=await ledger.working_orders(),
         loose_fills=loose,
         last_fill_ms=await ledger.last_fill_ms_by_instrument(),
+    )
+
+
+def unheard_in(ledger: LedgerReading, open_orders: Iterable[Order]) -> tuple[Order, ...]:
+    """The orders of which the exchange tells something that the ledger does not say."""
+    rows = {row.label: row for row in ledger.working}
+    return tuple(
+        order
+        for order in open_orders
+        if (row := rows.get(order.label)) is None
+        or (row.order_id, row.status, row.amount, row.filled_amount, row.price, row.trigger_price)
+        != (
+            order.order_id,
+            order.status,
+            order.amount,
+            order.filled_amount,
+            order.price,
+            order.trigger_price,
+        )
     )
 
 

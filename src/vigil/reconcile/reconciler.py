@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 import structlog
+from msgspec.structs import replace
 
 from vigil.clock import Clock
 from vigil.desk.books import Books
@@ -29,6 +30,7 @@ from vigil.reconcile.observe import (
     currencies_of,
     read_exchange,
     read_ledger,
+    unheard_in,
 )
 from vigil.reconcile.remedies import Remedied, Remedies, describe, is_mended_by_us
 
@@ -181,8 +183,8 @@ class Reconciler:
                 remedies=tuple(current.remedies),
                 is_unsettled=current.is_unsettled,
             )
-            await self._ledger.record_reconciliation(run)
-            self.last_run = run
+            run_id = await self._ledger.record_reconciliation(run)
+            self.last_run = run = replace(run, run_id=run_id)
             self._ended_s = self._clock.elapsed_s()
             self._on_pass(run)
             return run
@@ -225,8 +227,11 @@ class Reconciler:
         exchange = await read_exchange(
             self._exchange, self._exchange, trades=trades, started_ms=started_ms
         )
-        await self._books.book_orders(exchange.open_orders)
-        return compare(await read_ledger(self._ledger), exchange)
+        ledger = await read_ledger(self._ledger)
+        if news := unheard_in(ledger, exchange.open_orders):
+            await self._books.book_orders(news)
+            ledger = await read_ledger(self._ledger)
+        return compare(ledger, exchange)
 
     async def _mend(self, drifts: tuple[Drift, ...], current: _Pass) -> bool:
         """Carry out the remedies; True when any of them changed something."""
@@ -253,10 +258,11 @@ class Reconciler:
         await self._clock.sleep(SECOND_LOOK_DELAY_S)
         trades = [drift.trade for drift in vanished]
         started_ms = self._exchange.exchange_now_ms()
-        for trade in trades:
-            fills = await self._witness.fills_since(
-                trade.settlement_currency, trade.entry_time_ms - OVERLAP_MS, started_ms
+        for currency in sorted(currencies_of(trades, ())):
+            since_ms = min(
+                trade.entry_time_ms for trade in trades if trade.settlement_currency == currency
             )
+            fills = await self._witness.fills_since(currency, since_ms - OVERLAP_MS, started_ms)
             await self._books.book_fills(fills)
         exchange = await read_exchange(
             self._witness, self._exchange, trades=trades, started_ms=started_ms

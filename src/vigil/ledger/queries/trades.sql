@@ -54,3 +54,8 @@ WHERE strategy_id IS NOT NULL AND entry_time >= :since_ms GROUP BY strategy_id;
 -- name: all_last_exits
 SELECT strategy_id, max(exit_time) FROM trades
 WHERE strategy_id IS NOT NULL AND exit_time IS NOT NULL GROUP BY strategy_id;
+
+-- name: open_with_entry
+SELECT t.id FROM trades AS t
+WHERE t.status = 'open'
+    AND EXISTS (SELECT 1 FROM trade_fills AS f WHERE f.trade_id = t.id AND f.is_entry = 1);
