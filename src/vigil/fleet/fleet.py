@@ -44,6 +44,8 @@ STRATEGY_BACKOFF = Backoff(base_s=1.0, cap_s=60.0)
 
 CHILD_PREFIX = "strategy:"
 
+_BROKEN = frozenset({ChildState.BACKOFF, ChildState.FAILED, ChildState.ABANDONED})
+
 # How often a strategy that is to begin looks whether there is a session.
 SESSION_LOOK_S = 0.2
 
@@ -235,7 +237,7 @@ class Fleet:
         if member.desired.status is DesiredStatus.STOPPED:
             return AnalysisState.STOPPED
         child = self.child(strategy_id)
-        if child is not None and (child.state is not ChildState.RUNNING or child.is_misconfigured):
+        if child is not None and (child.state in _BROKEN or child.is_misconfigured):
             return AnalysisState.ERROR
         if member.executor is None:
             return AnalysisState.INITIALIZING
