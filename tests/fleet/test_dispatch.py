@@ -11,7 +11,10 @@ NOT_RECONCILED = "not reconciled since the session opened"
 
 
 def a_pass(outcome):
-    return ReconciliationRun(started_ms=0, finished_ms=1, trigger="demand", outcome=outcome)
+    reason = None if outcome == "ok" else "the exchange did not say"
+    return ReconciliationRun(
+        started_ms=0, finished_ms=1, trigger="demand", outcome=outcome, reason=reason
+    )
 
 
 @pytest.fixture
@@ -32,7 +35,30 @@ STORIES = [
     pytest.param([("pass", "ok")], None, id="a good pass"),
     pytest.param([("pass", "skipped")], "not reconciled since the start", id="a skipped pass"),
     pytest.param(
-        [("pass", "ok"), ("pass", "skipped")], None, id="a skipped pass takes no right away"
+        [("pass", "ok"), ("pass", "skipped"), ("pass", "skipped")],
+        None,
+        id="two skipped passes take no right away",
+    ),
+    pytest.param(
+        [("pass", "ok"), *[("pass", "skipped")] * 3],
+        "3 reconciliations in a row failed: the exchange did not say",
+        id="three skipped passes in a row do",
+    ),
+    pytest.param(
+        [("pass", "ok"), *[("pass", "skipped")] * 3, ("pass", "ok")],
+        None,
+        id="a good pass gives it back",
+    ),
+    pytest.param(
+        [
+            ("pass", "ok"),
+            ("pass", "skipped"),
+            ("pass", "skipped"),
+            ("pass", "ok"),
+            ("pass", "skipped"),
+        ],
+        None,
+        id="skipped passes that are not in a row take no right away",
     ),
     pytest.param([("pass", "ok"), ("lost", 1)], "no session: cut", id="a lost session"),
     pytest.param([("pass", "ok"), ("lost", 1), ("opened", 2)], NOT_RECONCILED, id="a new session"),

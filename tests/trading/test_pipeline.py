@@ -394,6 +394,25 @@ def test_a_trade_opened_and_closed_before_we_looked_still_counts():
     assert known.last_exit_ms == NOON_MS + 1_000
 
 
+def test_an_entry_that_the_exchange_rejects_is_not_sent_again_at_once_but_ever_later():
+    known, rests_ms = state(), []
+    for intent_id in range(1, 13):
+        sent = live(known, OwnOrderChanged(order=order(intent_id)))
+        known = live(sent, OwnOrderChanged(order=order(intent_id, OrderStatus.REJECTED)))
+        assert known.entry is None
+        rests_ms.append(known.retry_ms - NOON_MS)
+    assert rests_ms[:4] == [5_000, 10_000, 20_000, 40_000]
+    assert rests_ms[-1] == max(rests_ms) == 600_000
+    refused = react(known, quote(), wishing(enter()), now_ms=NOON_MS)
+    assert [refusal.reason for refusal in refused.refusals] == [Reason.REJECTED_BEFORE]
+
+
+def test_a_trade_that_opens_forgives_earlier_rejections():
+    known = live(state(), OwnOrderChanged(order=order(1, OrderStatus.REJECTED)))
+    opened = live(known, TradeChanged(trade=trade("t2")))
+    assert (opened.rejections, opened.retry_ms) == (0, None)
+
+
 def test_late_news_of_an_older_trade_leaves_the_open_one_alone():
     known = state(trade=trade("t2"), trades_today=2)
     late = TradeChanged(trade=closed(trade("t1"), NOON_MS - 5_000))

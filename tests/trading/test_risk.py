@@ -81,6 +81,7 @@ def view(**changes):
             "has_open_trade": False,
             "has_working_entry": False,
             "last_exit_ms": None,
+            "retry_ms": None,
             "trades_today": 0,
         }
         | changes
@@ -131,6 +132,10 @@ def test_the_price_is_that_of_the_side_to_take(direction, price):
         pytest.param({"is_paused": True}, Reason.PAUSED, id="paused"),
         pytest.param({"has_open_trade": True}, Reason.POSITION_OPEN, id="holds a position"),
         pytest.param({"has_working_entry": True}, Reason.ORDER_IN_DOUBT, id="entry not settled"),
+        pytest.param(
+            {"retry_ms": NOW_MS + 1}, Reason.REJECTED_BEFORE, id="last millisecond of its rest"
+        ),
+        pytest.param({"retry_ms": NOW_MS}, None, id="rested after a rejection"),
         pytest.param(
             {"last_exit_ms": NOW_MS - 299_999}, Reason.COOLDOWN, id="last millisecond of cooldown"
         ),

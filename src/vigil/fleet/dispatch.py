@@ -28,6 +28,8 @@ from vigil.reconcile.reconciler import Reconciler
 
 log = structlog.get_logger(__name__)
 
+FAILED_PASSES_MAX = 3
+
 
 class Dispatch:
     """Routes what the session says. `connect` must have been called before the first event."""
@@ -37,6 +39,7 @@ class Dispatch:
         self._fleet: Fleet | None = None
         self._account: AccountStream | None = None
         self._reconciler: Reconciler | None = None
+        self._failed_in_row = 0
         self.first_session = asyncio.Event()
         self.first_pass = asyncio.Event()
 
@@ -77,8 +80,19 @@ class Dispatch:
         self._reconciler.request(cause)
 
     def take_pass(self, run: ReconciliationRun, *, is_live: bool) -> None:
-        """A pass ended; a good one over a live session gives the right to trade."""
-        if run.outcome == "ok" and is_live:
+        """A pass ended.
+
+        A good one over a live session gives the right to trade; several in a row that could not
+        read everything take it away, since nobody knows any more what is held.
+        """
+        if run.outcome != "ok":
+            self._failed_in_row += 1
+            if self._failed_in_row >= FAILED_PASSES_MAX:
+                reason = f"{self._failed_in_row} reconciliations in a row failed: {run.reason}"
+                self._authority.refuse("reconcile", reason)
+            return
+        self._failed_in_row = 0
+        if is_live:
             self._authority.allow("reconcile")
             self._authority.allow("start")
             self.first_pass.set()

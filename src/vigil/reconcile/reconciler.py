@@ -47,6 +47,9 @@ PASS_TIMEOUT_S = 30.0
 
 PASS_SPACING_S = 0.5
 
+# Passes in a row that follow soon on an unfinished one, before they become rarer.
+SOON_PASSES = 8
+
 
 class Exchange(Source, Quotes, Protocol):
     """The session, as far as the reconciler needs it."""
@@ -133,6 +136,7 @@ class Reconciler:
         self.last_run: ReconciliationRun | None = None
         self.last_beat_s: float | None = None
         self._ended_s: float | None = None
+        self._soon_in_row = 0
 
     def request(self, cause: str) -> None:
         """Ask for a pass as soon as possible."""
@@ -149,8 +153,9 @@ class Reconciler:
             await self._space_out()
             cause, self._cause = self._cause, "interval"
             run = await self.run_once(cause)
-            soon = run.outcome != "ok" or run.is_unsettled
-            await self._rest(min(SETTLE_MS / 1000, self._interval_s) if soon else self._interval_s)
+            is_done = run.outcome == "ok" and not run.is_unsettled
+            self._soon_in_row = 0 if is_done else self._soon_in_row + 1
+            await self._rest(rest_s(self._soon_in_row, self._interval_s))
 
     async def run_once(self, cause: str) -> ReconciliationRun:
         """Make one pass now, after the one that is running if there is one."""
@@ -346,3 +351,16 @@ class Reconciler:
             order.label, OrderStatus.FAILED, reason="proven absent at the exchange"
         )
         return True
+
+
+def rest_s(unfinished_in_row: int, interval_s: float) -> float:
+    """How long to rest before the next pass nobody asked for.
+
+    A pass that left something over is followed soon, as doubts are settled within seconds. What
+    is still there after several is not going to be, and the exchange is not asked for it for ever.
+    """
+    if not unfinished_in_row:
+        return interval_s
+    soon_s = SETTLE_MS / 1000
+    doublings = max(0, unfinished_in_row - SOON_PASSES)
+    return min(interval_s, soon_s * 2.0 ** min(doublings, 16))

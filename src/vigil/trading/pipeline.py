@@ -29,6 +29,12 @@ from vigil.trading.signal import (
 
 DAY_MS = 86_400_000
 
+# What the exchange rejects once it rejects again at once: no funds, a closed book, a limit. Each
+# rejection in a row doubles the rest, up to the cap.
+REJECTION_REST_MS = 5_000
+REJECTION_REST_MS_MAX = 600_000
+_DOUBLINGS_MAX = 10
+
 
 class StrategyState(Struct, frozen=True, kw_only=True):
     """What one strategy knows of itself beside its indicators.
@@ -39,6 +45,8 @@ class StrategyState(Struct, frozen=True, kw_only=True):
         close: The order that is to close its trade, while it is sent and not settled.
         closed_trade_id: Its last trade; news of that one's orders is old news.
         last_exit_ms: Exchange time at which its last trade closed.
+        rejections: Entries in a row that the exchange rejected.
+        retry_ms: Exchange time before which no further entry is sent because of them.
         day: UTC day number of `trades_today`.
     """
 
@@ -50,6 +58,8 @@ class StrategyState(Struct, frozen=True, kw_only=True):
     close: OwnOrder | None = None
     closed_trade_id: str | None = None
     last_exit_ms: int | None = None
+    rejections: int = 0
+    retry_ms: int | None = None
     day: int = 0
     trades_today: int = 0
     ticker: Ticker | None = None
@@ -136,7 +146,7 @@ def step(
         case TradeChanged(trade=trade):
             return Step(state=_with_trade(state, trade))
         case OwnOrderChanged(order=order):
-            return Step(state=_with_order(state, order))
+            return Step(state=_with_order(state, order, around.now_ms))
         case _:
             assert_never(event)
 
@@ -202,6 +212,7 @@ def _risk_view(
         has_open_trade=state.trade is not None,
         has_working_entry=has_entry,
         last_exit_ms=state.last_exit_ms,
+        retry_ms=state.retry_ms,
         trades_today=state.trades_on(around.now_ms),
     )
 
@@ -246,15 +257,16 @@ def _opened(state: StrategyState, trade: Trade) -> StrategyState:
         state = replace(state, trades_today=state.trades_today + 1)
     is_its_entry = state.entry is not None and state.entry.trade_id == trade.trade_id
     # The entry that opened the trade is from now on counted by the trade itself.
-    return replace(state, trade=trade, entry=None if is_its_entry else state.entry)
+    entry = None if is_its_entry else state.entry
+    return replace(state, trade=trade, entry=entry, rejections=0, retry_ms=None)
 
 
-def _with_order(state: StrategyState, order: OwnOrder) -> StrategyState:
+def _with_order(state: StrategyState, order: OwnOrder, now_ms: int) -> StrategyState:
     if order.trade_id == state.closed_trade_id:
         return state
     match order.role:
         case Role.ENTRY:
-            return _with_entry(state, order)
+            return _with_entry(state, order, now_ms)
         case Role.CLOSE:
             return replace(state, close=None if order.status.is_final else order)
         case Role.STOP | Role.TARGET:
@@ -263,12 +275,20 @@ def _with_order(state: StrategyState, order: OwnOrder) -> StrategyState:
             assert_never(order.role)
 
 
-def _with_entry(state: StrategyState, order: OwnOrder) -> StrategyState:
+def _rejected(state: StrategyState, now_ms: int) -> StrategyState:
+    doublings = min(state.rejections, _DOUBLINGS_MAX)
+    rest_ms = min(REJECTION_REST_MS * 2**doublings, REJECTION_REST_MS_MAX)
+    return replace(state, rejections=state.rejections + 1, retry_ms=now_ms + rest_ms)
+
+
+def _with_entry(state: StrategyState, order: OwnOrder, now_ms: int) -> StrategyState:
     known = state.entry
     if known is not None and known.label != order.label:
         return state
     if state.trade is not None and state.trade.trade_id == order.trade_id:
         return state  # already counted as the trade that it opened
+    if order.status is OrderStatus.REJECTED:
+        return _rejected(replace(state, entry=None), now_ms)
     if order.status.is_final and order.status is not OrderStatus.FILLED:
         return replace(state, entry=None)
     if order.status is OrderStatus.FILLED and known is None:

@@ -31,6 +31,7 @@ class Reason(StrEnum):
     POSITION_OPEN = "position_open"
     ORDER_IN_DOUBT = "order_in_doubt"
     COOLDOWN = "cooldown"
+    REJECTED_BEFORE = "rejected_before"
     DAILY_TRADES = "daily_trades"
     STALE_DATA = "stale_data"
     MARKET_CLOSED = "market_closed"
@@ -64,6 +65,7 @@ class RiskView(Struct, frozen=True, kw_only=True):
         trading_refusal: Why nobody may open anything now; None when trading is allowed.
         has_open_trade: The strategy already holds a position.
         has_working_entry: An entry of it is sent and not settled, or in doubt; counts as filled.
+        retry_ms: Until when it rests because the exchange rejected its last entries.
         trades_today: Opened since 00:00 UTC, entries in doubt included.
     """
 
@@ -76,6 +78,7 @@ class RiskView(Struct, frozen=True, kw_only=True):
     has_open_trade: bool
     has_working_entry: bool
     last_exit_ms: int | None
+    retry_ms: int | None
     trades_today: int
 
 
@@ -112,6 +115,10 @@ def _refuse_by_frequency(view: RiskView) -> Refused | None:
     if until_ms is not None and view.now_ms < until_ms:
         left_s = (until_ms - view.now_ms) / 1000
         return Refused(reason=Reason.COOLDOWN, detail=f"{left_s:.0f} s of cooldown left")
+    if view.retry_ms is not None and view.now_ms < view.retry_ms:
+        left_s = (view.retry_ms - view.now_ms) / 1000
+        detail = f"the exchange rejected the last entry, {left_s:.0f} s until another is sent"
+        return Refused(reason=Reason.REJECTED_BEFORE, detail=detail)
     if view.trades_today >= view.limits.daily_trades_max:
         detail = f"{view.trades_today} trades today, {view.limits.daily_trades_max} allowed"
         return Refused(reason=Reason.DAILY_TRADES, detail=detail)
