@@ -27,6 +27,7 @@ def test_no_statement_holds_a_second_one(name):
     ("name", "index"),
     [
         ("trades.open_page", "trades_open"),
+        ("trades.estimated", "trades_closed"),
         ("trades.opened_since", "trades_by_entry_time"),
         ("trades.last_exit", "trades_by_exit_time"),
         ("trades.by_entry_order", "trades_by_entry_order"),

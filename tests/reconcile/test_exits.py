@@ -5,10 +5,11 @@ from decimal import Decimal as D
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from vigil.domain.order import Direction, Fill
 from vigil.domain.trade import ExitReason, Trade, TradeStatus
-from vigil.reconcile.exits import LooseFill, explain
+from vigil.reconcile.exits import LooseFill, explain, explain_late
 
 BUY, SELL = Direction.BUY, Direction.SELL
 NAME = "BTC-PERPETUAL"
@@ -235,3 +236,13 @@ def test_a_single_trade_is_explained_as_far_as_fills_reach(lot, fills, data):
     for newer, older in zip(newest_first, newest_first[1:], strict=False):
         if older.fill.trade_id in taken:
             assert taken[newer.fill.trade_id] == newer.amount
+
+
+def test_fills_after_an_estimate_are_none_of_its_trade():
+    """The exchange held nothing of it any more; who sold later sold something else."""
+    estimated = replace(A, open_amount=D(0), exit_time_ms=200)
+    later = loose("later", 201, 10)
+    assert explain_late(estimated, (), [later]) is None
+    found = explain_late(estimated, (), [loose("in time", 150, 4), later])
+    assert found is not None
+    assert [(share.fill.trade_id, share.amount) for share in found.shares] == [("in time", 4)]

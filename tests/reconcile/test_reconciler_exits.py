@@ -232,7 +232,6 @@ async def test_a_witness_that_holds_the_position_keeps_the_trade_open(rig):
     await rig.assert_agreement()
 
 
-@pytest.mark.xfail(strict=True, reason="others' fills are not looked at for trades already closed")
 async def test_true_fills_that_turn_up_later_replace_the_estimate(rig):
     """The exchange's archive lags, and nobody listened: booked at mark, then as it really was."""
     trade = await rig.enter()

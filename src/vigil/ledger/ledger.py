@@ -236,6 +236,10 @@ class Ledger:
             }
         )
 
+    async def estimated_trades(self, since_ms: int) -> tuple[Trade, ...]:
+        """Trades closed by an estimate at or after a time, which fills may still explain."""
+        return await self._storage.read(partial(trade_rows.load_estimated, since_ms=since_ms))
+
     async def open_trades_with_entry_fills(self) -> frozenset[str]:
         """Ids of the open trades whose entry the exchange itself has shown us."""
         return await self._storage.read(

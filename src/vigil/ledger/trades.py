@@ -75,6 +75,12 @@ def load_open_page(
     return trades, unreadable, rows[-1][0] if len(rows) == limit else None
 
 
+def load_estimated(connection: sqlite3.Connection, since_ms: int) -> tuple[Trade, ...]:
+    """Trades closed by an estimate at or after a time, oldest first."""
+    rows = connection.execute(sql("trades.estimated"), {"since_ms": since_ms}).fetchall()
+    return tuple(trades_from(rows)[0])
+
+
 def load_changes(connection: sqlite3.Connection, trade_id: str) -> tuple[TradeChange, ...]:
     """A trade's journal, oldest line first."""
     rows = connection.execute(sql("trades.changes"), {"trade_id": trade_id})

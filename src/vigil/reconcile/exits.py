@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from vigil.domain.money import ZERO
 from vigil.domain.order import Fill
@@ -78,6 +79,24 @@ def explain(
         for trade in trades
         if shares[trade.trade_id]
     )
+
+
+def explain_late(
+    closed: Trade, shares: Sequence[FillShare], loose: Sequence[LooseFill]
+) -> ExplainedExit | None:
+    """What turned up after `closed` was closed by an estimate; None when nothing did.
+
+    Args:
+        shares: What the trade has so far.
+        loose: Fills of its instrument. Those after the estimate are none of its own: the
+            exchange held nothing of it any more.
+    """
+    entered = sum((share.amount for share in shares if share.is_entry), ZERO) or closed.amount
+    exited = sum((share.amount for share in shares if not share.is_entry), ZERO)
+    assert closed.exit_time_ms is not None
+    before = [one for one in loose if one.fill.timestamp_ms <= closed.exit_time_ms]
+    reopened = replace(closed, open_amount=entered - exited)
+    return next(iter(explain([reopened], reopened.open_amount, before)), None)
 
 
 def _room(trades: Sequence[Trade], chosen: Sequence[LooseFill], fill: Fill) -> Decimal:

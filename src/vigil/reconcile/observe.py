@@ -69,18 +69,23 @@ async def read_exchange(
 async def read_ledger(ledger: Ledger) -> LedgerReading:
     """Open trades, what proves them, working orders, and fills that belong to no trade."""
     trades = (await ledger.open_trades()).trades
-    loose: dict[str, list[LooseFill]] = defaultdict(list)
-    if trades:
-        oldest_ms = min(trade.entry_time_ms for trade in trades)
-        for fill, amount in await ledger.unassigned_fills(None, oldest_ms):
-            loose[fill.instrument_name].append(LooseFill(fill=fill, amount=amount))
     return LedgerReading(
         trades=trades,
         with_entry_fills=await ledger.open_trades_with_entry_fills(),
         working=await ledger.working_orders(),
-        loose_fills=loose,
+        loose_fills=await read_loose_fills(ledger, trades),
         last_fill_ms=await ledger.last_fill_ms_by_instrument(),
     )
+
+
+async def read_loose_fills(ledger: Ledger, trades: Iterable[Trade]) -> dict[str, list[LooseFill]]:
+    """Fills since the first of `trades` that belong to no trade, by instrument."""
+    loose: dict[str, list[LooseFill]] = defaultdict(list)
+    entries_ms = [trade.entry_time_ms for trade in trades]
+    if entries_ms:
+        for fill, amount in await ledger.unassigned_fills(None, min(entries_ms)):
+            loose[fill.instrument_name].append(LooseFill(fill=fill, amount=amount))
+    return loose
 
 
 def unheard_in(ledger: LedgerReading, open_orders: Iterable[Order]) -> tuple[Order, ...]:

@@ -23,6 +23,7 @@ from vigil.ledger.ledger import Ledger
 from vigil.ledger.runs import ReconciliationRun
 from vigil.reconcile.doubt import Absences, Verdict
 from vigil.reconcile.drift import SETTLE_MS, Drift, Unsettled, Vanished, compare
+from vigil.reconcile.exits import explain_late
 from vigil.reconcile.observe import (
     OVERLAP_MS,
     Quotes,
@@ -30,6 +31,7 @@ from vigil.reconcile.observe import (
     currencies_of,
     read_exchange,
     read_ledger,
+    read_loose_fills,
     unheard_in,
 )
 from vigil.reconcile.remedies import Remedied, Remedies, describe, is_mended_by_us
@@ -44,6 +46,11 @@ ROUNDS_MAX = 4
 SECOND_LOOK_DELAY_S = 2.0
 
 PASS_TIMEOUT_S = 30.0
+
+# The exchange's archive lags: for an hour the fills of a trade closed by an estimate are asked for
+# again, and for two days any that came by another way are still taken.
+ESTIMATE_SEARCHED_MS = 3_600_000
+ESTIMATE_KEPT_MS = 172_800_000
 
 PASS_SPACING_S = 0.5
 
@@ -210,6 +217,7 @@ class Reconciler:
     async def _pass(self, current: _Pass) -> None:
         epoch = self._exchange.epoch
         await self._catch_up()
+        await self._replace_estimates(current)
         unresolved = await self._resolve_doubts()
         for attempt in range(ROUNDS_MAX):
             drifts = await self._look(current, is_first=attempt == 0)
@@ -297,6 +305,7 @@ class Reconciler:
             self._complete_ms = await self._ledger.last_good_run_ms()
         since_ms = (self._complete_ms or now_ms) - OVERLAP_MS
         trades = (await self._ledger.open_trades()).trades
+        trades += await self._ledger.estimated_trades(now_ms - ESTIMATE_SEARCHED_MS)
         unsearched = [trade for trade in trades if trade.trade_id not in self._searched]
         for currency in sorted(currencies_of(trades, self._instrument_names())):
             entries_ms = [
@@ -308,8 +317,18 @@ class Reconciler:
             await self._books.book_fills(
                 await self._exchange.fills_since(currency, start_ms, now_ms)
             )
-        self._searched = {trade.trade_id for trade in trades}
+        self._searched = {trade.trade_id for trade in trades if trade.is_open}
         self._complete_ms = now_ms
+
+    async def _replace_estimates(self, current: _Pass) -> None:
+        """Book the true fills of trades that were closed by an estimate, should they turn up."""
+        since_ms = self._exchange.exchange_now_ms() - ESTIMATE_KEPT_MS
+        for trade in await self._ledger.estimated_trades(since_ms):
+            loose = await read_loose_fills(self._ledger, [trade])
+            shares = (await self._ledger.shares_of([trade.trade_id]))[trade.trade_id]
+            found = explain_late(trade, shares, loose.get(trade.instrument_name, ()))
+            if found is not None:
+                current.note(await self._remedies.replace_estimate(found))
 
     async def _resolve_doubts(self) -> list[OwnOrder]:
         """Find out what became of orders that were sent, or perhaps sent, and not answered."""

@@ -38,6 +38,7 @@ from vigil.reconcile.drift import (
     Unsettled,
     Vanished,
 )
+from vigil.reconcile.exits import ExplainedExit
 
 log = structlog.get_logger(__name__)
 
@@ -179,6 +180,19 @@ class Remedies:
         closed = await self._books.close_at_estimate(trade, mark_price, now_ms)
         _log_closed(closed)
         return Remedied(line=f"orphan trade {trade.trade_id} closed at mark, pnl estimated")
+
+    async def replace_estimate(self, found: ExplainedExit) -> Remedied:
+        """Book the true fills of a trade that was closed by an estimate."""
+        after = await self._books.close_by_fills(found.trade, found.shares)
+        log.warning(
+            "[Reconciliation] Replaced an estimate by the true fills",
+            trade_id=after.trade_id,
+            exit_price=after.exit_price,
+            pnl=None if after.pnl is None else decimal_text(after.pnl),
+            pnl_estimated=None if found.trade.pnl is None else decimal_text(found.trade.pnl),
+            pnl_source=after.pnl_source,
+        )
+        return Remedied(line=f"trade {after.trade_id}: estimate replaced by fills")
 
     async def report(self, drifts: Iterable[Drift]) -> None:
         """Tell people what they should look at, and when it is over.

@@ -59,3 +59,8 @@ WHERE strategy_id IS NOT NULL AND exit_time IS NOT NULL GROUP BY strategy_id;
 SELECT t.id FROM trades AS t
 WHERE t.status = 'open'
     AND EXISTS (SELECT 1 FROM trade_fills AS f WHERE f.trade_id = t.id AND f.is_entry = 1);
+
+-- name: estimated
+SELECT t.seq, {trade} FROM trades AS t
+WHERE t.status = 'closed' AND t.exit_time >= :since_ms AND t.pnl_source = 'estimate'
+ORDER BY t.exit_time;
