@@ -24,6 +24,11 @@ tell() { echo "never: $1"; journalctl -u vigil --no-pager | tail -n 40; exit 1; 
 wait_for() { for _ in $(seq 300); do if eval "$1"; then return; fi; sleep 0.1; done; tell "$1"; }
 state() { curl -s "localhost:$PORT/api/strategy/status" | jq -r '.strategies[0].analysisState'; }
 
+# The unit sees neither /tmp nor a home directory, where a checkout may well be.
+in-systemd mkdir -p /opt/code
+in-systemd cp -r "$SOURCE" /opt/code/src
+in-systemd cp -r "$PACKAGES" /opt/code/packages
+
 systemctl start vigil || tell start
 echo "status: $(systemctl show vigil -P StatusText)"
 wait_for '[ "$(state)" = position_open ]'
@@ -53,7 +58,7 @@ async def test_the_service_trades_through_watchdog_kill_crash_and_stop(
     tmp_path: Path, paper: Any, account: PaperAccount, plugin: Path
 ) -> None:
     port = free_port()
-    packages = f"{ROOT / 'src'}:{sysconfig.get_paths()['purelib']}:/opt/plugin"
+    packages = "/opt/code/src:/opt/code/packages:/opt/plugin"
     files = {
         "vigil": f'#!/bin/sh\nexport PYTHONPATH={packages}\nexec /usr/bin/python3 -m vigil "$@"\n',
         "id": CLIENT_ID,
@@ -100,7 +105,13 @@ async def test_the_service_trades_through_watchdog_kill_crash_and_stop(
         text=True,
         check=False,
         timeout=110,
-        env=os.environ | {"TMPDIR": "/tmp", "PORT": str(port)},
+        env=os.environ
+        | {
+            "TMPDIR": "/tmp",
+            "PORT": str(port),
+            "SOURCE": str(ROOT / "src"),
+            "PACKAGES": sysconfig.get_paths()["purelib"],
+        },
     )
     if ran.returncode == CANNOT_RUN_HERE:
         pytest.skip(ran.stderr.strip())

@@ -16,9 +16,9 @@ WITH_SYSTEMD = HERE / "with-systemd"
 EXPOSURE_MAX = 1.5
 CANNOT_RUN_HERE = 77
 
-STUB = f"""#!/bin/sh
-export PYTHONPATH={ROOT / "src"}:{sysconfig.get_paths()["purelib"]}
-exec /usr/bin/python3 {HERE / "stub_service.py"} "$@"
+STUB = """#!/bin/sh
+export PYTHONPATH=/opt/code/src:/opt/code/packages
+exec /usr/bin/python3 /opt/code/stub_service.py "$@"
 """
 
 SCRIPT = """
@@ -26,6 +26,12 @@ set -eu
 wait_for() { for _ in $(seq 200); do if eval "$1"; then return; fi; sleep 0.1; done; echo "never: $1"
              journalctl -u vigil --no-pager | tail -n 20; exit 1; }
 systemd-analyze verify --man=no --recursive-errors=no /etc/systemd/system/vigil.service
+
+# The unit sees neither /tmp nor a home directory, where a checkout may well be.
+in-systemd mkdir -p /opt/code
+in-systemd cp -r "$SOURCE" /opt/code/src
+in-systemd cp -r "$PACKAGES" /opt/code/packages
+in-systemd cp "$STUB" /opt/code/stub_service.py
 
 systemctl start vigil || { journalctl -u vigil --no-pager | tail -n 20; exit 1; }
 echo "status: $(systemctl show vigil -P StatusText)"
@@ -85,7 +91,13 @@ def test_the_unit_runs_is_watched_restarted_and_stopped_under_a_real_systemd(tmp
         text=True,
         check=False,
         timeout=100,
-        env=os.environ | {"TMPDIR": "/tmp"},
+        env=os.environ
+        | {
+            "TMPDIR": "/tmp",
+            "SOURCE": str(ROOT / "src"),
+            "PACKAGES": sysconfig.get_paths()["purelib"],
+            "STUB": str(HERE / "stub_service.py"),
+        },
     )
     if ran.returncode == CANNOT_RUN_HERE:
         pytest.skip(ran.stderr.strip())
