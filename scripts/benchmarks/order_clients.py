@@ -7,6 +7,7 @@ differs from a running Vigil: the strategy enters at every ticker, and its limit
 
 import asyncio
 import gc
+import gc
 import sqlite3
 import sys
 from collections.abc import Mapping, Sequence
@@ -21,6 +22,7 @@ from websockets.asyncio.client import ClientConnection, connect
 
 from benchmarks import wire
 from vigil.clock import SystemClock
+from vigil.daemon import GC_THRESHOLDS
 from vigil.daemon import GC_THRESHOLDS
 from vigil.deribit.client import DeribitClient
 from vigil.deribit.connection import dial_websocket
@@ -102,6 +104,7 @@ def _bare_ledger() -> sqlite3.Connection:
 
 async def _trade_with_vigil(url: str, name: str) -> None:
     gc.set_threshold(*GC_THRESHOLDS)
+    gc.set_threshold(*GC_THRESHOLDS)  # as `vigil run` does
     log = Path(f"{name}.log").open("w", encoding="utf-8")  # noqa: ASYNC230, SIM115 - for life
     configure_logging(level="info", log_format="auto", stream=log)
     clock = SystemClock()

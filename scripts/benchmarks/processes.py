@@ -46,7 +46,10 @@ def paper_exchange(directory: Path) -> Iterator[Mapping[str, str]]:
         process = subprocess.Popen(command, stdout=log, stderr=log)
     try:
         _await_answer(port, process)
-        yield os.environ | {
+        # An installed Vigil has its bytecode; the first start of a measurement writes it here.
+        inherited = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+        yield inherited | {
+            "PYTHONPYCACHEPREFIX": str(directory / "bytecode"),
             "VIGIL_DERIBIT_WS_URL": f"ws://127.0.0.1:{port}/ws/api/v2",
             "VIGIL_DERIBIT_HTTP_URL": f"http://127.0.0.1:{port}/api/v2",
             "VIGIL_CLIENT_ID": CLIENT_ID,
