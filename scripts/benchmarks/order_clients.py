@@ -7,7 +7,6 @@ differs from a running Vigil: the strategy enters at every ticker, and its limit
 
 import asyncio
 import gc
-import gc
 import sqlite3
 import sys
 from collections.abc import Mapping, Sequence
@@ -22,7 +21,6 @@ from websockets.asyncio.client import ClientConnection, connect
 
 from benchmarks import wire
 from vigil.clock import SystemClock
-from vigil.daemon import GC_THRESHOLDS
 from vigil.daemon import GC_THRESHOLDS
 from vigil.deribit.client import DeribitClient
 from vigil.deribit.connection import dial_websocket
