@@ -275,6 +275,8 @@ def _flat(instrument_name: str) -> Position:
 def _outcome(run: ReconciliationRun) -> ReconciliationOutcome:
     if run.outcome != "ok":
         return ReconciliationOutcome(run.outcome)
+    if run.is_unsettled:
+        return ReconciliationOutcome.UNSETTLED
     return ReconciliationOutcome.REMEDIED if run.remedies else ReconciliationOutcome.CLEAN
 
 

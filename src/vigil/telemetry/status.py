@@ -30,6 +30,7 @@ class ReconciliationOutcome(StrEnum):
 
     CLEAN = "clean"
     REMEDIED = "remedied"
+    UNSETTLED = "unsettled"  # something was too fresh or in doubt; looked at again soon
     SKIPPED = "skipped"
     FAILED = "failed"
 
