@@ -22,7 +22,7 @@ from vigil.deribit.link import DeribitLink
 from vigil.deribit.rest import RestWitness
 from vigil.desk.books import Books
 from vigil.desk.desk import Desk
-from vigil.errors import Misconfigured, OutcomeUnknown, Transient
+from vigil.errors import Misconfigured, OutcomeUnknown, Rejected, Transient
 from vigil.fleet.account import AccountStream
 from vigil.fleet.authority import Authority
 from vigil.fleet.checkpoint import Checkpoint
@@ -282,6 +282,11 @@ class App:
             try:
                 await self._ledger.claim(await self._client.account_id())
                 await self._fleet.validate(self._desired)
+            except Rejected as refusal:
+                raise Misconfigured(
+                    f"the API key may not read its account ({refusal}): give it account:read and "
+                    "trade:read_write"
+                ) from refusal
             except (Transient, OutcomeUnknown) as error:
                 log.warning("start.waiting", reason=str(error))
                 await self._clock.sleep(START_LOOK_S)
@@ -321,7 +326,8 @@ class App:
         )
         _step("saving the checkpoint")
         await self._remove("checkpoint")
-        self._checkpoint.save(self._remembered())
+        if self._ready.is_set():  # else the last one says more than this start knows
+            self._checkpoint.save(self._remembered())
         _step("closing the Deribit session")
         await self._remove(SESSION)
         await self._supervisor.stop_all()

@@ -270,6 +270,20 @@ async def test_a_token_is_renewed_before_it_expires_and_the_session_stays(
     assert len(exchange.sockets) == 1
 
 
+async def test_the_exchanges_clock_is_measured_anew_while_a_session_lasts(
+    exchange: Any, harness: Harness, until: Any
+) -> None:
+    """A drift that went unseen would make every quote stale and every order expired."""
+    harness.deadlines = replace(harness.deadlines, clock_check_s=0.05)
+    harness.start()
+    await until(lambda: harness.client.is_live)
+    assert abs(harness.client.clock_offset_ms) < 1_000
+    ahead_ms = 60_000
+    exchange.answers["public/get_time"] = lambda _: harness.clock.now_ms() + ahead_ms
+    await until(lambda: abs(harness.client.clock_offset_ms - ahead_ms) < 1_000)
+    assert len(exchange.sockets) == 1
+
+
 async def test_a_refused_renewal_falls_back_on_the_key(
     exchange: Any, harness: Harness, until: Any, refusal: Any
 ) -> None:

@@ -128,10 +128,14 @@ class DeribitClient(Reader):
         """
         assert self._line is None, "one session at a time"
         self._line = line
-        self._anchor = (exchange_ms, at_s)
+        self.set_time(exchange_ms=exchange_ms, at_s=at_s)
         self._subscribed = set(subscribed)
         self._epoch += 1
         return self._epoch
+
+    def set_time(self, *, exchange_ms: int, at_s: float) -> None:
+        """It was `exchange_ms` at the exchange when it was `at_s` in loop time. For `link` only."""
+        self._anchor = (exchange_ms, at_s)
 
     def detach(self, reason: str) -> None:
         """End the current session for all callers. For `link` only."""

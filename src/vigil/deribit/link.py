@@ -31,6 +31,9 @@ from vigil.errors import Misconfigured, OutcomeUnknown, Rejected, Transient, Vig
 
 _log = structlog.get_logger(__name__)
 
+# Clocks that part by more than this between two looks were set, or the machine was asleep.
+CLOCK_STEP_MS_WARNED = 500
+
 # Why a session ended that we ended ourselves, in order.
 _STOPPED = "stopped"
 
@@ -118,6 +121,7 @@ class DeribitLink:
                 tasks.create_task(connection.pump(), name="deribit.pump")
                 grant = await self._open(connection)
                 tasks.create_task(self._renew(connection, grant), name="deribit.renew")
+                tasks.create_task(self._keep_time(connection), name="deribit.time")
                 await self._watch(connection)
         except BaseExceptionGroup as group:
             cause = _most_telling(group)
@@ -196,6 +200,17 @@ class DeribitLink:
                 _log.warning("session.renewal_refused", code=error.code)
                 grant = await self._log_in(connection)
             _log.info("session.renewed", expires_in_s=grant.expires_in_s)
+
+    async def _keep_time(self, connection: Connection) -> NoReturn:
+        """Measure the exchange's clock again and again, for as long as the session lasts."""
+        while True:
+            await self._clock.sleep(self._deadlines.clock_check_s)
+            exchange_ms, at_s = await self._measure_clock(connection)
+            believed_ms = self._client.exchange_now_ms()
+            self._client.set_time(exchange_ms=exchange_ms, at_s=at_s)
+            step_ms = self._client.exchange_now_ms() - believed_ms
+            if abs(step_ms) > CLOCK_STEP_MS_WARNED:
+                _log.warning("clock.stepped", by_ms=step_ms)
 
     async def _measure_clock(self, connection: Connection) -> tuple[int, float]:
         """Exchange time, and the loop time at which it was that; good to half a round trip."""

@@ -61,6 +61,8 @@ class Deadlines(Struct, frozen=True, kw_only=True):
     Args:
         heartbeat_s: At least 10, else the exchange refuses it.
         watch_s: How often silence is looked at.
+        clock_check_s: How often the exchange's time is measured anew. Two good clocks drift apart
+            by seconds in a week, and a session may last longer.
     """
 
     dial_s: float = 10.0
@@ -69,6 +71,7 @@ class Deadlines(Struct, frozen=True, kw_only=True):
     probe_after_s: float = 11.0
     silence_s: float = 14.0
     watch_s: float = 1.0
+    clock_check_s: float = 300.0
 
 
 class Liveness(StrEnum):
