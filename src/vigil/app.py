@@ -307,7 +307,7 @@ class App:
                     await event.wait()
 
     async def _shut_down(self) -> None:
-        """Stop in DESIGN's order, each step logged and bounded."""
+        """Stop in reverse order, each step logged and bounded."""
         self._vitals.is_started = False
         self._watchdog.stopping()
         self._authority.refuse("stop", "Vigil is stopping")

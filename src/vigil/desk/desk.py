@@ -160,7 +160,7 @@ class Desk:
     async def _replace_protection(self, trade: Trade, plan: Plan) -> Outcome:
         """Send `plan` in place of whatever rests for `trade`.
 
-        A reduce-only order over a position that another one covers is refused (PROTOCOL §11), so
+        Deribit refuses a reduce-only order over a position that another one covers (11030), so
         that one goes first. The plan is committed before it: a crash in between is seen as an
         order in doubt, and the reconciler ends it or protects again.
         """

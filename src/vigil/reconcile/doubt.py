@@ -2,7 +2,7 @@
 
 An order found at the exchange is adopted, however late. An order not found is proven absent only
 when the exchange could no longer have started it (`valid_until` plus a margin) and two complete
-searches, further apart than the exchange's own indexing delay, did not find it. FAULTS §4.
+searches, further apart than the exchange's own indexing delay, did not find it.
 """
 
 from enum import Enum, auto

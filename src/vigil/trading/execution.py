@@ -22,7 +22,7 @@ from vigil.domain.trade import ExitReason, Trade
 from vigil.trading.risk import Approved
 
 # The matching engine must not start a request later than this after we sent it: it bounds how long
-# an unanswered order can stay in doubt. FAULTS §4 wants 2 to 5 seconds.
+# an unanswered order can stay in doubt.
 ORDER_VALIDITY_MS = 4_000
 
 # Attempts that heal or close on behalf of nobody running carry this strategy in their label.
@@ -110,7 +110,7 @@ def plan_protection(
     """The stop of an unprotected trade, and its target as the other half of a pair.
 
     They go as one linked pair because a second free-standing reduce-only order that covers the
-    same position is refused. Source: PROTOCOL §11, 11030 `invalid_reduce_only_order`.
+    same position is refused. Source: Deribit, error 11030 `invalid_reduce_only_order`.
     """
     assert trade.stop_loss is not None
     stop_id, target_id = intent_ids

@@ -4,7 +4,7 @@ aiohttp waits for ever for a request that never ends: half-sent headers, a silen
 one byte a minute, a reader that never reads. Here each connection has a deadline for whatever the
 peer owes, and there are never more than a fixed number of connections. When that number is
 reached, the one that has kept us waiting longest makes room, so that a flood of slow sockets
-cannot lock the operator out. Source: FAULTS X11.
+cannot lock the operator out.
 """
 
 import asyncio

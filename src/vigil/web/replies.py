@@ -38,7 +38,7 @@ from vigil.web.shapes import (
 
 
 def health_reply(report: HealthReport, now_ms: int) -> HealthReply:
-    """Health as DESIGN's contract for `/health` lays it out."""
+    """Health, laid out for `/health`."""
     return HealthReply(
         status=report.status,
         reasons=report.reasons,

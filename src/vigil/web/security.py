@@ -3,7 +3,7 @@
 The API listens on loopback, where every page that a browser on this machine shows can reach it.
 So a request must name this server as its Host (a rebound DNS name does not), must not come from
 another page's script (Origin, Sec-Fetch-Site), and needs the token to change anything; there are
-no cookies that a browser would send along. Source: FAULTS X1-X4, X12, X15.
+no cookies that a browser would send along.
 """
 
 import hashlib
