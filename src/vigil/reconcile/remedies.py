@@ -51,7 +51,7 @@ class OrderLookup(Protocol):
         ...
 
 
-# The exchange would fire such a stop at once: the price is beyond it. Source: Deribit's table of errors.
+# The exchange would fire such a stop at once. Source: Deribit's table of errors.
 INVALID_TRIGGER_PRICE = 11036
 
 
