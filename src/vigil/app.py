@@ -81,7 +81,6 @@ class App:
         ledger: Ledger,
         checkpoint: Checkpoint,
     ) -> None:
-        self._settings = settings
         self._lease = lease
         self._clock = clock
         self._version = version

@@ -132,6 +132,23 @@ async def test_a_close_of_a_position_that_is_gone_is_refused_and_changes_nothing
     await rig.assert_agreement()
 
 
+@pytest.mark.parametrize("name", [LINEAR, INVERSE])
+async def test_a_stop_that_fires_while_we_close_takes_nothing_of_another_strategys_trade(rig, name):
+    """Both share one net position: a close on top of the stop would eat into the other's part."""
+    ours = await rig.enter(name, strategy_id="a", stop="1")
+    other = await rig.enter(name, strategy_id="b", stop="40")
+    fired_at = ours.entry_price * Decimal("0.98")
+    rig.venue.before("private/cancel", lambda _: rig.price(name, fired_at))
+    assert isinstance(await rig.desk.close(ours, ExitReason.STRATEGY_STOP), Refused)
+    await rig.until(lambda: rig.position(name) == other.amount)
+    await rig.reconcile()
+    closed, untouched = await rig.trade(ours.trade_id), await rig.trade(other.trade_id)
+    assert closed.exit_reason is ExitReason.SL_HIT
+    assert untouched.open_amount == other.amount
+    await rig.reconcile()
+    await rig.assert_agreement()
+
+
 async def test_a_refused_close_leaves_a_naked_trade_that_the_next_pass_protects(rig):
     trade = await rig.enter()
     rig.venue.refuse("private/sell", 11098, "account_locked")

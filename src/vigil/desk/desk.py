@@ -12,7 +12,7 @@ from typing import Protocol, assert_never
 import structlog
 
 from vigil.clock import Clock
-from vigil.deribit.outcome import Confirmed, Outcome, Refused, Unknown
+from vigil.deribit.outcome import NOT_SENT, Confirmed, Outcome, Refused, Unknown
 from vigil.desk.books import Books
 from vigil.domain.money import decimal_text
 from vigil.domain.order import Order, OrderRequest, OrderStatus, Role
@@ -163,12 +163,20 @@ class Desk:
         Deribit refuses a reduce-only order over a position that another one covers (11030), so
         that one goes first. The plan is committed before it: a crash in between is seen as an
         order in doubt, and the reconciler ends it or protects again.
+
+        Protection that cannot be cancelled has fired, or may have: what `plan` would do on top of
+        that could take another strategy's part of the position. Then nothing is sent, and the
+        reconciler looks at what is left.
         """
         rows = await self._ledger.orders_of_trade(trade.trade_id)
         await self._ledger.commit_orders(plan.orders)
         for row in rows:
             if row.role in (Role.STOP, Role.TARGET) and row.status.is_resting and row.order_id:
-                await self.cancel(row.order_id, why=f"replaced by {plan.label}")
+                outcome = await self.cancel(row.order_id, why=f"replaced by {plan.label}")
+                if not isinstance(outcome, Confirmed):
+                    reason = f"not sent: {row.role.value} {row.order_id} may have fired"
+                    await self._books.record(plan.label, OrderStatus.FAILED, reason=reason)
+                    return Refused(code=NOT_SENT, message=reason)
         return await self._place(plan)
 
     async def _place(self, plan: Plan, **facts: str) -> Outcome:
