@@ -69,7 +69,10 @@ async def test_the_same_fill_id_in_another_currency_is_another_fill(ledger, make
     twin = make.fill(1, instrument_name="BTC-PERPETUAL", fee_currency="BTC")
     booking = await ledger.apply_fills([make.fill(1), twin])
     assert len(booking.new_fills) == 2
-    assert await ledger.fill_cursor() == {"BTC": 10_001, "USDC": 10_001}
+    assert await ledger.last_fill_ms_by_instrument() == {
+        "BTC-PERPETUAL": 10_001,
+        "BTC_USDC-PERPETUAL": 10_001,
+    }
 
 
 async def test_the_stop_closes_the_trade_with_the_profit_of_its_fills(holding, make):

@@ -135,12 +135,10 @@ async def test_figures_for_the_start_count_only_the_strategys_own(ledger, path, 
     assert await ledger.trades_opened_since("grid-1", 0) == 0
     assert await ledger.last_exit_ms("razor-1") == 10_003
     assert await ledger.last_exit_ms("grid-1") is None
-    assert await ledger.all_trades_opened_since(0) == {"razor-1": 2}
-    assert await ledger.all_last_exits_ms() == {"razor-1": 10_003}
 
 
-async def test_cursors_are_the_newest_fill_of_each_currency_and_instrument(ledger, make):
-    assert await ledger.fill_cursor() == {}
+async def test_the_newest_fill_of_each_instrument_is_known(ledger, make):
+    assert await ledger.last_fill_ms_by_instrument() == {}
     await ledger.apply_fills(
         [
             make.fill(5),
@@ -148,7 +146,6 @@ async def test_cursors_are_the_newest_fill_of_each_currency_and_instrument(ledge
             make.fill(9, instrument_name="BTC-PERPETUAL"),
         ]
     )
-    assert await ledger.fill_cursor() == {"BTC": 10_009, "USDC": 10_005}
     assert await ledger.last_fill_ms_by_instrument() == {
         "BTC-PERPETUAL": 10_009,
         "BTC_USDC-PERPETUAL": 10_005,

@@ -37,7 +37,6 @@ def test_no_statement_holds_a_second_one(name):
         ("fills.unbooked", "fills_unbooked"),
         ("fills.unassigned", "fills_unassigned"),
         ("fills.of_trade", "fills_by_own_label"),
-        ("fills.cursor", "fills_by_time"),
         ("fills.last_by_instrument", "fills_by_instrument"),
         ("reports.history", "trades_by_time"),
         ("reports.closed_since", "trades_closed"),

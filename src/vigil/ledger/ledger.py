@@ -192,12 +192,6 @@ class Ledger:
         )
         return await self._storage.read(work)
 
-    async def fill_cursor(self) -> dict[str, int]:
-        """Exchange time of the newest fill known, by settlement currency."""
-        return await self._storage.read(
-            lambda connection: dict(connection.execute(sql("fills.cursor")).fetchall())
-        )
-
     async def last_fill_ms_by_instrument(self) -> dict[str, int]:
         """Exchange time of the newest fill known, by instrument."""
         return await self._storage.read(
@@ -315,16 +309,6 @@ class Ledger:
         return await self._storage.read(
             partial(trade_rows.load_last_exit_ms, strategy_id=strategy_id)
         )
-
-    async def all_trades_opened_since(self, since_ms: int) -> dict[str, int]:
-        """`trades_opened_since` for every strategy at once; those with none are absent."""
-        return await self._storage.read(
-            partial(trade_rows.count_all_opened_since, since_ms=since_ms)
-        )
-
-    async def all_last_exits_ms(self) -> dict[str, int]:
-        """`last_exit_ms` for every strategy at once; those with none are absent."""
-        return await self._storage.read(trade_rows.load_all_last_exits_ms)
 
     # What people look back on
 

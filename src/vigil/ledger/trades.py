@@ -111,14 +111,3 @@ def load_last_exit_ms(connection: sqlite3.Connection, strategy_id: str) -> int |
     """When a strategy's last trade was closed; None before the first."""
     row = connection.execute(sql("trades.last_exit"), {"strategy_id": strategy_id}).fetchone()
     return None if row[0] is None else int(row[0])
-
-
-def count_all_opened_since(connection: sqlite3.Connection, since_ms: int) -> dict[str, int]:
-    """How many trades each strategy opened at or after a time; those with none are absent."""
-    rows = connection.execute(sql("trades.all_opened_since"), {"since_ms": since_ms})
-    return dict(rows.fetchall())
-
-
-def load_all_last_exits_ms(connection: sqlite3.Connection) -> dict[str, int]:
-    """When each strategy's last trade was closed; those with none are absent."""
-    return dict(connection.execute(sql("trades.all_last_exits")).fetchall())

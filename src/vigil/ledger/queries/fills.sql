@@ -59,18 +59,6 @@ WHERE f.unassigned_amount <> '0' AND f.timestamp_ms >= :since_ms
 AND (:instrument IS NULL OR f.instrument = :instrument)
 ORDER BY f.timestamp_ms, f.trade_seq, f.seq;
 
--- name: cursor
--- One look into the index for each currency, however many fills there are.
-WITH RECURSIVE currencies (currency) AS (
-    SELECT min(currency) FROM fills
-    UNION ALL
-    SELECT (SELECT min(f.currency) FROM fills AS f WHERE f.currency > c.currency)
-    FROM currencies AS c WHERE c.currency IS NOT NULL
-)
-
-SELECT c.currency, (SELECT max(f.timestamp_ms) FROM fills AS f WHERE f.currency = c.currency)
-FROM currencies AS c WHERE c.currency IS NOT NULL;
-
 -- name: shares_of_fill
 SELECT trade_id, amount FROM trade_fills WHERE fill_seq = :fill_seq;
 

@@ -47,14 +47,6 @@ SELECT count(*) FROM trades WHERE strategy_id = :strategy_id AND entry_time >= :
 -- name: last_exit
 SELECT max(exit_time) FROM trades WHERE strategy_id = :strategy_id;
 
--- name: all_opened_since
-SELECT strategy_id, count(*) FROM trades
-WHERE strategy_id IS NOT NULL AND entry_time >= :since_ms GROUP BY strategy_id;
-
--- name: all_last_exits
-SELECT strategy_id, max(exit_time) FROM trades
-WHERE strategy_id IS NOT NULL AND exit_time IS NOT NULL GROUP BY strategy_id;
-
 -- name: open_with_entry
 SELECT t.id FROM trades AS t
 WHERE t.status = 'open'

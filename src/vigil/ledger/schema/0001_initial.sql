@@ -141,7 +141,6 @@ CREATE TABLE fills (
 CREATE INDEX fills_by_order ON fills (order_id);
 CREATE INDEX fills_by_label ON fills (label) WHERE label <> '';
 CREATE INDEX fills_by_own_label ON fills (own_label) WHERE own_label IS NOT NULL;
-CREATE INDEX fills_by_time ON fills (currency, timestamp_ms);
 CREATE INDEX fills_by_instrument ON fills (instrument, timestamp_ms);
 CREATE INDEX fills_unassigned ON fills (timestamp_ms) WHERE unassigned_amount <> '0';
 -- Of our own orders, and yet without a trade: their order was not known when they came, or the
