@@ -35,7 +35,7 @@ from vigil.domain.order import (
 )
 from vigil.errors import Misconfigured, Rejected, Transient
 from vigil.paper.server import PaperServer
-from vigil.paper.sessions import CLIENT_ID, CLIENT_SECRET
+from vigil.paper.session.sessions import CLIENT_ID, CLIENT_SECRET
 from vigil.paper.venue import Venue
 
 LINEAR, INVERSE = "BTC_USDC-PERPETUAL", "BTC-PERPETUAL"

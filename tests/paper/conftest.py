@@ -11,12 +11,12 @@ import pytest
 
 from vigil.clock import SystemClock
 from vigil.paper.faults import Faults
-from vigil.paper.framing import Request
-from vigil.paper.publishing import Push
+from vigil.paper.notify.publishing import Push
 from vigil.paper.refusals import Refusal
 from vigil.paper.server import PaperServer
-from vigil.paper.sessions import CLIENT_ID, CLIENT_SECRET
+from vigil.paper.session.sessions import CLIENT_ID, CLIENT_SECRET
 from vigil.paper.venue import Changes, HangUp, Venue
+from vigil.paper.wire.framing import Request
 
 LINEAR, INVERSE, ETHER = "BTC_USDC-PERPETUAL", "BTC-PERPETUAL", "ETH_USDC-PERPETUAL"
 NOW_MS = 1_795_000_000_000

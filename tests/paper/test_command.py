@@ -10,7 +10,7 @@ import urllib.request
 
 import pytest
 
-from vigil.paper.sessions import CLIENT_ID, CLIENT_SECRET
+from vigil.paper.session.sessions import CLIENT_ID, CLIENT_SECRET
 
 pytestmark = pytest.mark.slow
 

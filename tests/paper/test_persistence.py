@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 
 from vigil.errors import Misconfigured
-from vigil.paper.feed import PriceWalk
+from vigil.paper.market.feed import PriceWalk
 from vigil.paper.persistence import StateFile
 from vigil.paper.refusals import Refusal
 

@@ -10,7 +10,7 @@ import websockets
 
 from vigil.clock import SystemClock
 from vigil.paper.server import PaperServer
-from vigil.paper.sessions import CLIENT_ID, CLIENT_SECRET
+from vigil.paper.session.sessions import CLIENT_ID, CLIENT_SECRET
 from vigil.paper.venue import Venue
 
 LINEAR = "BTC_USDC-PERPETUAL"

@@ -6,11 +6,11 @@ import hmac
 
 import pytest
 
-from vigil.paper.framing import Request
-from vigil.paper.http_login import read_login
 from vigil.paper.refusals import Refusal
-from vigil.paper.sessions import CLIENT_ID, CLIENT_SECRET
+from vigil.paper.session.http_login import read_login
+from vigil.paper.session.sessions import CLIENT_ID, CLIENT_SECRET
 from vigil.paper.venue import METHODS
+from vigil.paper.wire.framing import Request
 
 LINEAR = "BTC_USDC-PERPETUAL"
 

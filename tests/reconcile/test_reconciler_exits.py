@@ -7,7 +7,7 @@ import pytest
 from rig import BUY, ETHER, INVERSE, LINEAR, LOT, SELL, by_status
 from vigil.domain.order import OrderStatus, OrderType, Role
 from vigil.domain.trade import ExitReason, PnlSource
-from vigil.paper.orders import OrderForm
+from vigil.paper.account.orders import OrderForm
 
 CASES = [
     pytest.param(LINEAR, BUY, id="linear long"),

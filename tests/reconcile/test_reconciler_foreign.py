@@ -7,7 +7,7 @@ import pytest
 from rig import BUY, ETHER, INVERSE, LINEAR, LOT, SELL
 from vigil.deribit.outcome import Unknown
 from vigil.domain.order import OrderType, Role
-from vigil.paper.orders import OrderForm
+from vigil.paper.account.orders import OrderForm
 from vigil.trading.execution import Author
 
 AUTHOR = Author(strategy_id="s", strategy_name="Scripted")

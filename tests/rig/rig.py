@@ -44,12 +44,12 @@ from vigil.fleet.fleet import Fleet
 from vigil.ledger.incidents import Incident
 from vigil.ledger.ledger import Ledger
 from vigil.ledger.runs import ReconciliationRun
-from vigil.paper.framing import Request
-from vigil.paper.orders import PaperOrder
+from vigil.paper.account.orders import PaperOrder
 from vigil.paper.refusals import Refusal
 from vigil.paper.server import PaperServer
-from vigil.paper.sessions import CLIENT_SECRET
+from vigil.paper.session.sessions import CLIENT_SECRET
 from vigil.paper.venue import Reaction, Venue
+from vigil.paper.wire.framing import Request
 from vigil.reconcile import doubt, drift, reconciler
 from vigil.reconcile.reconciler import Reconciler
 from vigil.strategies.catalog import Catalog

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from vigil.domain.market import Candle, Ticker
 from vigil.domain.order import Direction
-from vigil.paper.feed import PriceWalk
+from vigil.paper.market.feed import PriceWalk
 from vigil.strategies.candles import GAP_CANDLES_MAX
 from vigil.strategies.razor import Razor, RazorParameters
 from vigil.strategies.series import CANDLES_WANTED

@@ -13,11 +13,11 @@ import structlog
 from vigil.clock import SystemClock
 from vigil.errors import Misconfigured
 from vigil.paper.exchange import Walk
-from vigil.paper.feed import PriceWalk
-from vigil.paper.instruments import LISTINGS
+from vigil.paper.market.feed import PriceWalk
+from vigil.paper.market.instruments import LISTINGS
 from vigil.paper.persistence import StateFile
 from vigil.paper.server import PaperServer
-from vigil.paper.sessions import CLIENT_ID, CLIENT_SECRET
+from vigil.paper.session.sessions import CLIENT_ID, CLIENT_SECRET
 from vigil.paper.venue import Venue
 
 DEFAULT_PORT = 8090

@@ -11,13 +11,14 @@ from decimal import Decimal
 from typing import Any, Protocol
 
 from vigil.domain.order import Direction
-from vigil.paper.books import Books, Cash, Entry
-from vigil.paper.charts import Chart, ClosedMinute, OhlcPrices, flat_history
-from vigil.paper.instruments import INDEX_NAMES, LISTINGS
-from vigil.paper.market import Market
-from vigil.paper.matching import MatchingEngine
-from vigil.paper.orders import LogRow, PaperOrder, PaperTrade, PublicTrade
-from vigil.paper.positions import PaperPosition
+from vigil.paper.account.books import Books, Cash, Entry
+from vigil.paper.account.orders import LogRow, PaperOrder, PaperTrade
+from vigil.paper.account.positions import PaperPosition
+from vigil.paper.market.charts import Chart, ClosedMinute, OhlcPrices, flat_history
+from vigil.paper.market.instruments import INDEX_NAMES, LISTINGS
+from vigil.paper.market.market import Market
+from vigil.paper.market.tape import PublicTrade
+from vigil.paper.matching.engine import MatchingEngine
 from vigil.paper.switches import Switches
 
 START_BALANCES = {"USDC": Decimal(100_000), "BTC": Decimal(10), "ETH": Decimal(100)}

@@ -12,10 +12,10 @@ from typing import Any, TypeVar
 import msgspec
 
 from vigil.errors import Misconfigured
-from vigil.paper.books import Entry, Logged, OrderChanged, OrderForgotten, Traded
-from vigil.paper.charts import ClosedMinute
+from vigil.paper.account.books import Entry, Logged, OrderChanged, OrderForgotten, Traded
+from vigil.paper.account.orders import LogRow, PaperOrder, PaperTrade
 from vigil.paper.exchange import AccountState, SavedState
-from vigil.paper.orders import LogRow, PaperOrder, PaperTrade
+from vigil.paper.market.charts import ClosedMinute
 from vigil.paper.venue import Changes
 
 _T = TypeVar("_T")

@@ -14,14 +14,14 @@ import structlog
 from aiohttp import WSMsgType, web
 
 from vigil.clock import Clock
-from vigil.paper import framing
 from vigil.paper.faults import Fate, Faults
-from vigil.paper.framing import Request, parse_frame
-from vigil.paper.http_login import read_login
+from vigil.paper.notify.publishing import Push
 from vigil.paper.persistence import StateFile
-from vigil.paper.publishing import Push
 from vigil.paper.refusals import Refusal
+from vigil.paper.session.http_login import read_login
 from vigil.paper.venue import HangUp, Outgoing, Reaction, Venue
+from vigil.paper.wire import framing
+from vigil.paper.wire.framing import Request, parse_frame
 
 log = structlog.get_logger()
 

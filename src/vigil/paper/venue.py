@@ -11,21 +11,21 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from vigil.paper import framing
-from vigil.paper.account_methods import ACCOUNT_METHODS
-from vigil.paper.books import Entry
-from vigil.paper.calls import Call, Methods
-from vigil.paper.charts import ClosedMinute
+from vigil.paper.account.books import Entry
 from vigil.paper.exchange import AccountState, Exchange, SavedState, Walk
-from vigil.paper.framing import Request
-from vigil.paper.market_methods import MARKET_METHODS
-from vigil.paper.params import Params
-from vigil.paper.publishing import Publisher, Push
+from vigil.paper.market.charts import ClosedMinute
+from vigil.paper.methods.account import ACCOUNT_METHODS
+from vigil.paper.methods.calls import Call, Methods
+from vigil.paper.methods.market import MARKET_METHODS
+from vigil.paper.methods.session import SESSION_METHODS, require_login
+from vigil.paper.methods.trading import TRADING_METHODS
+from vigil.paper.notify.publishing import Publisher, Push
 from vigil.paper.refusals import Refusal
-from vigil.paper.session_methods import SESSION_METHODS, require_login
-from vigil.paper.sessions import TOKEN_LIFETIME_S, Session, Sessions
+from vigil.paper.session.sessions import TOKEN_LIFETIME_S, Session, Sessions
 from vigil.paper.switches import Switches
-from vigil.paper.trading_methods import TRADING_METHODS
+from vigil.paper.wire import framing
+from vigil.paper.wire.framing import Request
+from vigil.paper.wire.params import Params
 
 METHODS: Methods = {**SESSION_METHODS, **MARKET_METHODS, **TRADING_METHODS, **ACCOUNT_METHODS}
 

@@ -1,0 +1,67 @@
+from decimal import Decimal
+
+import pytest
+
+from vigil.domain.market import Candle
+from vigil.paper.market.charts import MINUTE_MS, Chart
+
+D = Decimal
+BORN_MS = 1_795_000_020_000  # 20 s into a minute
+MINUTE = BORN_MS - BORN_MS % MINUTE_MS
+
+
+def past(minutes):
+    """Closes 1, 2, 3 … up to 100 at the start."""
+    closes = range(100 - minutes + 1, 101)
+    return [(D(c - 1), D(c), D(c - 1), D(c)) for c in closes]
+
+
+@pytest.fixture
+def chart():
+    return Chart("btc_usd", history=past, start_price=D(100), start_ms=BORN_MS)
+
+
+def test_history_leads_without_a_gap_to_the_recorded_minutes(chart):
+    chart.record(D(105), BORN_MS + 10_000)
+    candles = chart.candles(MINUTE - 3 * MINUTE_MS, BORN_MS + 10_000, 1)
+    assert [c.start_ms for c in candles] == [MINUTE + i * MINUTE_MS for i in (-3, -2, -1, 0)]
+    assert [c.close for c in candles] == [98, 99, 100, 105]
+    assert candles[-1] == Candle(
+        start_ms=MINUTE, open=D(100), high=D(105), low=D(100), close=D(105)
+    )
+
+
+def test_longer_resolutions_are_gathered_from_minutes(chart):
+    candles = chart.candles(MINUTE - 20 * MINUTE_MS, MINUTE, 5)
+    assert all(c.start_ms % (5 * MINUTE_MS) == 0 for c in candles)
+    first = candles[1]
+    assert (first.open, first.high, first.low, first.close) == (
+        first.low, first.close, first.open, first.open + 5,
+    )  # fmt: skip
+
+
+def test_minutes_without_a_price_are_flat(chart):
+    chart.record(D(110), BORN_MS + 5 * MINUTE_MS)
+    candles = chart.candles(MINUTE, BORN_MS + 5 * MINUTE_MS, 1)
+    assert [c.close for c in candles] == [100, 100, 100, 100, 100, 110]
+
+
+def test_only_closed_minutes_are_given_out_for_keeping_and_restore_the_chart(chart):
+    for minute, price in enumerate((101, 102, 103)):
+        chart.record(D(price), BORN_MS + minute * MINUTE_MS)
+    closed = chart.drain_closed()
+    assert [row.candle.close for row in closed] == [101, 102]
+    again = Chart("btc_usd", history=past, start_price=D(100), start_ms=BORN_MS)
+    again.restore([row.candle for row in closed])
+    until = BORN_MS + MINUTE_MS
+    assert again.candles(MINUTE, until, 1) == chart.candles(MINUTE, until, 1)
+
+
+def test_a_clock_that_steps_back_stays_in_the_later_minute(chart):
+    chart.record(D(101), BORN_MS + 2 * MINUTE_MS)
+    chart.record(D(90), BORN_MS)
+    assert chart.candles(MINUTE, BORN_MS + 2 * MINUTE_MS, 1)[-1].low == 90
+
+
+def test_a_range_before_all_history_is_empty(chart):
+    assert chart.candles(0, 1000, 1) == []
