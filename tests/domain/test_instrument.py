@@ -5,6 +5,7 @@ from decimal import Decimal as D
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from vigil.domain.instrument import Contract, Instrument, Kind, TickStep, contract_of
 from vigil.domain.money import is_multiple
@@ -39,7 +40,7 @@ OPTION = Instrument(
     quote_currency="BTC",
     settlement_currency="BTC",
     contract_size=D(1),
-    min_trade_amount=D(1),
+    min_trade_amount=D("0.1"),
     tick_size=D("0.0001"),
     tick_size_steps=(TickStep(above_price=D("0.005"), tick_size=D("0.0005")),),
 )
@@ -157,7 +158,7 @@ def test_an_amount_never_exceeds_its_notional_and_is_one_the_exchange_takes(
 @given(notional_usd=notionals, price=st.decimals(min_value=1, max_value=500_000, places=2))
 def test_an_amount_is_the_largest_that_fits_its_notional(instrument, notional_usd, price):
     amount = instrument.amount_for_notional(notional_usd, price)
-    next_amount = max(amount + instrument.contract_size, instrument.min_trade_amount)
+    next_amount = max(amount + instrument.amount_step, instrument.min_trade_amount)
     assert instrument.notional_usd(next_amount, price) > notional_usd
 
 
@@ -168,6 +169,21 @@ def test_an_amount_is_the_largest_that_fits_its_notional(instrument, notional_us
 )
 def test_contracts_are_amounts_over_the_contract_size(instrument, amount, contracts):
     assert instrument.contracts(D(amount)) == D(contracts)
+
+
+@pytest.mark.parametrize(
+    ("instrument", "step"),
+    [(INVERSE, "10"), (LINEAR, "0.0001"), (OPTION, "0.1")],
+    ids=["inverse", "linear", "option"],
+)
+def test_amounts_step_by_contracts_but_those_of_options_by_tenths_of_them(instrument, step):
+    assert instrument.amount_step == D(step)
+
+
+def test_an_instrument_that_starts_above_one_contract_steps_by_contracts():
+    instrument = replace(INVERSE, min_trade_amount=D(100))
+    assert instrument.amount_step == D(10)
+    assert instrument.refusal_of_amount(D(110)) is None
 
 
 @pytest.mark.parametrize(
@@ -191,6 +207,16 @@ def test_contracts_are_amounts_over_the_contract_size(instrument, amount, contra
             "0.00015",
             "amount 0.00015 BTC is not a multiple of 0.0001 BTC",
             id="linear, between contracts",
+        ),
+        pytest.param(OPTION, "0.3", None, id="option, tenths of a contract"),
+        pytest.param(
+            OPTION,
+            "0.25",
+            "amount 0.25 BTC is not a multiple of 0.1 BTC",
+            id="option, between tenths",
+        ),
+        pytest.param(
+            OPTION, "0.05", "amount 0.05 BTC is below the minimum 0.1 BTC", id="option too small"
         ),
     ],
 )

@@ -4,7 +4,7 @@ from decimal import Decimal as D
 
 import pytest
 
-from vigil.domain.market import Ticker
+from vigil.domain.market import InstrumentState, Ticker
 
 
 @pytest.mark.parametrize(
@@ -23,3 +23,19 @@ def test_age_is_signed(made_ms, now_ms, age_ms):
         index_price=D(60_000),
     )
     assert ticker.age_ms(now_ms) == age_ms
+
+
+@pytest.mark.parametrize(
+    ("state", "is_open"),
+    [
+        ("open", True),
+        ("started", True),
+        ("locked", False),
+        ("settlement", False),
+        ("delivered", False),
+        ("a word of tomorrow", False),
+        ("", False),
+    ],
+)
+def test_only_a_word_that_says_so_means_open(state, is_open):
+    assert InstrumentState(instrument_name="BTC-25DEC26", state=state).is_open is is_open

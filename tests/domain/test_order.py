@@ -76,10 +76,19 @@ def test_a_life_never_goes_back_to_a_status_it_has_left(known, seen):
         pytest.param(S.REJECTED, S.FILLED, S.FILLED, id="alive after all, filled"),
         pytest.param(S.FAILED, S.IN_DOUBT, S.FAILED, id="doubt does not undo a proof"),
         pytest.param(S.REJECTED, S.PENDING, S.REJECTED, id="nor does its own commit"),
+        pytest.param(S.PENDING, S.UNKNOWN, S.PENDING, id="told in a strange word"),
+        pytest.param(S.IN_DOUBT, S.UNKNOWN, S.IN_DOUBT, id="a strange word resolves no doubt"),
+        pytest.param(S.OPEN, S.UNKNOWN, S.OPEN, id="a strange word ends nothing"),
+        pytest.param(S.FAILED, S.UNKNOWN, S.FAILED, id="a strange word revives nothing"),
+        pytest.param(S.UNKNOWN, S.PENDING, S.PENDING, id="anything is better than a strange word"),
     ],
 )
 def test_life_moves_on_only(known, seen, expected):
     assert advance(known, seen) is expected
+
+
+def test_an_order_in_a_strange_state_is_in_none_of_ours():
+    assert not (S.UNKNOWN.is_final or S.UNKNOWN.is_resting or S.UNKNOWN.is_unproven)
 
 
 @pytest.mark.parametrize("status", OrderStatus)

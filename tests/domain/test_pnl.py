@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from vigil.domain.instrument import contract_of
 from vigil.domain.money import round_settlement
 from vigil.domain.order import Direction
-from vigil.domain.pnl import average_price, gross_pnl
+from vigil.domain.pnl import average_price, gross_pnl, option_payoff
 
 BUY, SELL = Direction.BUY, Direction.SELL
 INVERSE = contract_of("BTC-PERPETUAL")
@@ -132,3 +132,21 @@ def test_equal_amounts_average_by_cost(contract, expected):
 
 def test_nothing_has_no_average():
     assert average_price(LINEAR, []) is None
+
+
+@pytest.mark.parametrize(
+    ("contract", "is_call", "strike", "at", "worth"),
+    [
+        (INVERSE_OPTION, True, "10000", "12500", "0.2"),  # example 8
+        (INVERSE_OPTION, True, "10000", "10000", "0"),
+        (INVERSE_OPTION, True, "10000", "9000", "0"),
+        (INVERSE_OPTION, False, "10000", "8000", "0.25"),
+        (INVERSE_OPTION, False, "10000", "12500", "0"),
+        (LINEAR_OPTION, True, "0.625", "0.7", "0.075"),
+        (LINEAR_OPTION, False, "0.625", "0.5", "0.125"),
+        (LINEAR_OPTION, False, "0.625", "0.7", "0"),
+    ],
+)
+def test_an_option_is_worth_what_it_is_in_the_money_at_expiry(contract, is_call, strike, at, worth):
+    payoff = option_payoff(contract, strike=D(strike), is_call=is_call, delivery_price=D(at))
+    assert payoff == D(worth)

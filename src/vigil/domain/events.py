@@ -5,7 +5,8 @@ The exchange session turns frames into these; everything above it reacts to noth
 
 from msgspec import Struct
 
-from vigil.domain.market import Ticker
+from vigil.domain.book import Book
+from vigil.domain.market import InstrumentState, Ticker
 from vigil.domain.order import Fill, Order
 from vigil.domain.portfolio import AccountSummary
 
@@ -51,6 +52,56 @@ class SessionLost(Struct, frozen=True, kw_only=True):
     reason: str
 
 
+class PlatformStateReceived(Struct, frozen=True, kw_only=True):
+    """The platform, or trading on one index, was locked, unlocked, or is about to stop.
+
+    Args:
+        price_index: Such as `btc_usd`; None when it concerns the whole platform.
+        is_locked: No new orders on the index.
+        is_maintenance: The platform is about to stop.
+    """
+
+    price_index: str | None
+    is_locked: bool
+    is_maintenance: bool = False
+
+
+class AccountLockReceived(Struct, frozen=True, kw_only=True):
+    """The account was locked or unlocked in a currency; `ALL` stands for every currency."""
+
+    currency: str
+    is_locked: bool
+
+
+class InstrumentStateReceived(Struct, frozen=True, kw_only=True):
+    """An instrument went on in its life: created, opened, suspended, delivered."""
+
+    state: InstrumentState
+
+
+class BookReceived(Struct, frozen=True, kw_only=True):
+    """An order book as it is now. Only the newest of each instrument matters."""
+
+    book: Book
+
+
+class BookGapped(Struct, frozen=True, kw_only=True):
+    """Changes to a book were missed: it is unknown until the next `BookReceived`."""
+
+    instrument_name: str
+    reason: str
+
+
 ExchangeEvent = (
-    TickerReceived | OrderReceived | FillsReceived | PortfolioReceived | SessionOpened | SessionLost
+    TickerReceived
+    | OrderReceived
+    | FillsReceived
+    | PortfolioReceived
+    | SessionOpened
+    | SessionLost
+    | PlatformStateReceived
+    | AccountLockReceived
+    | InstrumentStateReceived
+    | BookReceived
+    | BookGapped
 )

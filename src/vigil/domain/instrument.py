@@ -7,6 +7,7 @@ Source: Deribit API v2, instruments; the order and instrument objects.
 
 from decimal import Decimal
 from enum import StrEnum
+from functools import lru_cache
 
 from msgspec import Struct
 
@@ -41,6 +42,7 @@ class Contract(Struct, frozen=True, kw_only=True):
     settlement_currency: str
 
 
+@lru_cache(maxsize=4096)
 def contract_of(instrument_name: str) -> Contract:
     """Read the contract from an instrument's name.
 
@@ -68,7 +70,7 @@ class Instrument(Struct, frozen=True, kw_only=True):
     """One instrument as the exchange describes it.
 
     Args:
-        contract_size: One contract, in the unit of `amount`; also the step of an amount.
+        contract_size: One contract, in the unit of `amount`.
         min_trade_amount: Smallest amount of an order, in the unit of `amount`.
         tick_size: Price step below the first entry of `tick_size_steps`.
         maker_commission: Fee rate on notional; negative is a rebate.
@@ -99,6 +101,14 @@ class Instrument(Struct, frozen=True, kw_only=True):
             return self.base_currency
         return "USD"
 
+    @property
+    def amount_step(self) -> Decimal:
+        """What amounts are multiples of: one contract, or less where less can be traded.
+
+        Options have contracts of one coin and trade tenths of it.
+        """
+        return min(self.contract_size, self.min_trade_amount)
+
     def tick_at(self, price: Decimal) -> Decimal:
         """The price step that applies at `price`."""
         tick = self.tick_size
@@ -126,7 +136,7 @@ class Instrument(Struct, frozen=True, kw_only=True):
         as dollars here.
         """
         raw = notional_usd / price if self.amount_unit != "USD" else notional_usd
-        amount = round_down(raw, self.contract_size)
+        amount = round_down(raw, self.amount_step)
         return amount if amount >= self.min_trade_amount else ZERO
 
     def notional_usd(self, amount: Decimal, price: Decimal) -> Decimal:
@@ -144,6 +154,6 @@ class Instrument(Struct, frozen=True, kw_only=True):
             return f"amount {amount} {unit} is not positive"
         if amount < self.min_trade_amount:
             return f"amount {amount} {unit} is below the minimum {self.min_trade_amount} {unit}"
-        if not is_multiple(amount, self.contract_size):
-            return f"amount {amount} {unit} is not a multiple of {self.contract_size} {unit}"
+        if not is_multiple(amount, self.amount_step):
+            return f"amount {amount} {unit} is not a multiple of {self.amount_step} {unit}"
         return None

@@ -4,6 +4,8 @@ from decimal import Decimal
 
 from msgspec import Struct
 
+from vigil.domain.order import Direction
+
 
 class Ticker(Struct, frozen=True, kw_only=True):
     """A market snapshot. Prices in the instrument's quote unit; `None` where a side is empty.
@@ -41,3 +43,124 @@ class Candle(Struct, frozen=True, kw_only=True):
     high: Decimal
     low: Decimal
     close: Decimal
+
+
+class PublicTrade(Struct, frozen=True, kw_only=True):
+    """A trade of anybody.
+
+    Args:
+        direction: The taker's.
+        is_liquidation: A side was liquidated; the exchange tells it an hour later.
+        is_block: Agreed away from the book.
+    """
+
+    trade_id: str
+    trade_seq: int
+    instrument_name: str
+    timestamp_ms: int
+    direction: Direction
+    price: Decimal
+    amount: Decimal
+    mark_price: Decimal | None = None
+    index_price: Decimal | None = None
+    is_liquidation: bool = False
+    is_block: bool = False
+
+
+class Quote(Struct, frozen=True, kw_only=True):
+    """The best prices of a book; None where a side is empty."""
+
+    instrument_name: str
+    timestamp_ms: int
+    bid_price: Decimal | None = None
+    bid_amount: Decimal | None = None
+    ask_price: Decimal | None = None
+    ask_amount: Decimal | None = None
+
+
+class IndexPrice(Struct, frozen=True, kw_only=True):
+    """The price of an index such as `btc_usd`.
+
+    Args:
+        timestamp_ms: When the exchange made it; None when it did not say.
+        estimated_delivery_price: What would be delivered at, as the average stands.
+    """
+
+    index_name: str
+    price: Decimal
+    timestamp_ms: int | None = None
+    estimated_delivery_price: Decimal | None = None
+
+
+class InstrumentState(Struct, frozen=True, kw_only=True):
+    """A step in an instrument's life, in the exchange's own word.
+
+    `open`, `settlement`, `delivered`, `inactive`, `locked`, `halted`, `archivized`; older words
+    are created, started, settled, closed, deactivated, terminated.
+    """
+
+    instrument_name: str
+    state: str
+    timestamp_ms: int | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether orders are surely taken; a word that we do not know says no."""
+        return self.state in ("open", "started")
+
+
+class FundingRate(Struct, frozen=True, kw_only=True):
+    """An hour of funding of a perpetual.
+
+    Args:
+        timestamp_ms: The end of the hour, exchange time.
+        interest_1h: Rate accumulated over that hour; longs pay shorts when it is positive.
+        interest_8h: Rate accumulated over the eight hours up to it.
+    """
+
+    timestamp_ms: int
+    interest_1h: Decimal
+    interest_8h: Decimal
+    index_price: Decimal | None = None
+
+
+class FundingNow(Struct, frozen=True, kw_only=True):
+    """The funding rate of this instant, per eight hours."""
+
+    timestamp_ms: int
+    interest: Decimal
+    index_price: Decimal
+
+
+class DeliveryPrice(Struct, frozen=True, kw_only=True):
+    """What an index was delivered at; `date` as `YYYY-MM-DD`."""
+
+    date: str
+    delivery_price: Decimal
+
+
+class BookSummary(Struct, frozen=True, kw_only=True):
+    """One instrument's market in short; None where there is no such price."""
+
+    instrument_name: str
+    timestamp_ms: int
+    mark_price: Decimal | None = None
+    bid_price: Decimal | None = None
+    ask_price: Decimal | None = None
+    last_price: Decimal | None = None
+    open_interest: Decimal | None = None
+    volume: Decimal | None = None
+
+
+class PlatformStatus(Struct, frozen=True, kw_only=True):
+    """Locks of trading in force.
+
+    Args:
+        is_locked: Everywhere.
+        locked_indices: Where, when not everywhere.
+        is_partly_locked: Somewhere; the exchange may not say where.
+    """
+
+    is_locked: bool
+    is_partly_locked: bool = False
+    locked_indices: frozenset[str] = frozenset()

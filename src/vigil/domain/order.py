@@ -67,9 +67,12 @@ class OrderStatus(StrEnum):
     """An order's life, ours and the exchange's in one table.
 
     `pending` is committed to the ledger and perhaps sent; `in_doubt` is sent and unanswered;
-    `failed` is proven never to have reached the book. Doubt is a state, not an error.
+    `failed` is proven never to have reached the book. Doubt is a state, not an error. `unknown` is
+    what the exchange said in a word that we do not know: the order exists, and is neither resting
+    nor ended as far as anybody here can tell.
     """
 
+    UNKNOWN = "unknown"
     PENDING = "pending"
     IN_DOUBT = "in_doubt"
     UNTRIGGERED = "untriggered"
@@ -109,8 +112,10 @@ _FINAL = frozenset(
 
 # How far along its life a status is. News of a lower rank is old news and is ignored: replies and
 # notifications overtake each other. The one way back is evidence of life after a wrong proof of
-# absence, from failed or rejected to what the exchange really holds.
+# absence, from failed or rejected to what the exchange really holds. A status that we cannot read
+# is no news at all, and any news is better than it.
 _RANK = {
+    OrderStatus.UNKNOWN: -1,
     OrderStatus.PENDING: 0,
     OrderStatus.IN_DOUBT: 1,
     OrderStatus.FAILED: 2,
@@ -173,21 +178,36 @@ class OrderRequest(Struct, frozen=True, kw_only=True):
     linked_one_cancels: bool = False
 
 
+class StrangeWord(Struct, frozen=True):
+    """A word of the exchange that we do not know, kept as it came, and the field it stood in."""
+
+    field: str
+    word: str
+
+    def __str__(self) -> str:
+        return f"{self.field} {self.word!r}"
+
+
 class Order(Struct, frozen=True, kw_only=True):
     """An order as the exchange shows it.
 
     Args:
         label: Empty when it has none.
+        order_type: None when its word is strange.
         price: None for market kinds (the wire says `"market_price"`).
         average_price: None until something filled.
+        time_in_force: None when it was not said, or its word is strange.
+        trigger: None when it has none, or its word is strange.
         trigger_order_id: The trigger order that spawned this one.
+        cancel_reason: The exchange's own word.
+        strange_words: What could not be read. With `order_state` among them `status` is `unknown`.
     """
 
     order_id: str
     label: str
     instrument_name: str
     direction: Direction
-    order_type: OrderType
+    order_type: OrderType | None
     status: OrderStatus
     amount: Decimal
     filled_amount: Decimal
@@ -195,6 +215,7 @@ class Order(Struct, frozen=True, kw_only=True):
     last_update_timestamp_ms: int
     price: Decimal | None = None
     average_price: Decimal | None = None
+    time_in_force: TimeInForce | None = None
     reduce_only: bool = False
     trigger: Trigger | None = None
     trigger_price: Decimal | None = None
@@ -203,6 +224,7 @@ class Order(Struct, frozen=True, kw_only=True):
     oco_ref: str | None = None
     cancel_reason: str | None = None
     is_liquidation: bool = False
+    strange_words: tuple[StrangeWord, ...] = ()
 
 
 class Fill(Struct, frozen=True, kw_only=True):
@@ -234,6 +256,18 @@ class Fill(Struct, frozen=True, kw_only=True):
     is_liquidation: bool = False
 
 
+class LabelFindings(Struct, frozen=True, kw_only=True):
+    """All that a complete search found under one label; labels are not unique at the exchange.
+
+    Args:
+        orders: Oldest first.
+        fills: Of those orders or with the label, oldest first.
+    """
+
+    orders: tuple[Order, ...]
+    fills: tuple[Fill, ...]
+
+
 class OwnOrder(Struct, frozen=True, kw_only=True):
     """One attempt at one intent of ours, as the ledger holds it from before the wire on.
 
@@ -244,6 +278,7 @@ class OwnOrder(Struct, frozen=True, kw_only=True):
         order_id: The exchange's, once heard.
         filled_amount: As the exchange last said, in the instrument's unit.
         reason: Why it was rejected, failed or cancelled.
+        heard_ms: Exchange time of the newest news of it that the ledger has; 0 before the first.
     """
 
     label: str
@@ -267,3 +302,4 @@ class OwnOrder(Struct, frozen=True, kw_only=True):
     order_id: str | None = None
     filled_amount: Decimal = Decimal(0)
     reason: str | None = None
+    heard_ms: int = 0

@@ -32,6 +32,19 @@ def gross_pnl(
     return side.sign * (amount / entry_price - amount / exit_price)
 
 
+def option_payoff(
+    contract: Contract, *, strike: Decimal, is_call: bool, delivery_price: Decimal
+) -> Decimal:
+    """What one unit of an option is worth at expiry, in its settlement currency, unrounded.
+
+    Linear: max(0, S - K) of a call, max(0, K - S) of a put; inverse: that amount over S, in coin.
+
+    Raises: decimal.DecimalException, when the delivery price of an inverse option is zero.
+    """
+    intrinsic = max(delivery_price - strike if is_call else strike - delivery_price, ZERO)
+    return intrinsic if contract.is_linear else intrinsic / delivery_price
+
+
 def average_price(contract: Contract, parts: Iterable[tuple[Decimal, Decimal]]) -> Decimal | None:
     """The price at which one fill would equal all `(amount, price)` parts; None without parts.
 
