@@ -1,6 +1,7 @@
 """A venue with prices moved by hand, and a real server around one."""
 
 import asyncio
+import contextlib
 import itertools
 import json
 from decimal import Decimal
@@ -10,17 +11,24 @@ import aiohttp
 import pytest
 
 from vigil.clock import SystemClock
-from vigil.paper.faults import Faults
+from vigil.paper.faults.interference import Faults
 from vigil.paper.notify.publishing import Push
+from vigil.paper.reactions import HangUp
 from vigil.paper.refusals import Refusal
 from vigil.paper.server import PaperServer
-from vigil.paper.session.sessions import CLIENT_ID, CLIENT_SECRET
-from vigil.paper.venue import Changes, HangUp, Venue
+from vigil.paper.session.credits import Limits, Pool, PoolName
+from vigil.paper.session.keys import CLIENT_ID, CLIENT_SECRET
+from vigil.paper.venue import Changes, Venue
 from vigil.paper.wire.framing import Request
 
 LINEAR, INVERSE, ETHER = "BTC_USDC-PERPETUAL", "BTC-PERPETUAL", "ETH_USDC-PERPETUAL"
 NOW_MS = 1_795_000_000_000
 RECORDED = Path(__file__).resolve().parents[2].parent / "shared" / "deribit" / "recorded"
+
+# Time stands still at a desk unless it waits, so that no pool would ever refill.
+ROOMY = Limits().with_pools(
+    {name: Pool(cost=1, capacity=10**9, refill_per_s=1) for name in PoolName}
+)
 
 
 class Desk:
@@ -28,6 +36,7 @@ class Desk:
 
     def __init__(self, **venue_options):
         self.now_ms = NOW_MS
+        venue_options.setdefault("limits", ROOMY)
         self.venue = Venue(now_ms=self.now_ms, **venue_options)
         self.heard = []
         self.hang_ups = []
@@ -38,6 +47,11 @@ class Desk:
         numbers = self.venue.sessions.by_connection
         number = max(numbers, default=0) + 1
         self.venue.connect(number)
+        return number
+
+    def connect_and_log_in(self):
+        number = self.connect()
+        self.log_in(number)
         return number
 
     def log_in(self, connection_id=None):
@@ -204,10 +218,17 @@ async def server():
 @pytest.fixture
 async def dial(server):
     """Opens WebSocket clients on the server; logged in unless told otherwise."""
-    async with aiohttp.ClientSession() as session:
+    async with aiohttp.ClientSession() as session, contextlib.AsyncExitStack() as sockets:
+
+        async def close(socket):
+            with contextlib.suppress(TimeoutError):  # a server may be made not to hear
+                async with asyncio.timeout(0.3):
+                    await socket.close()
 
         async def connect(*, log_in=True):
-            client = WireClient(await session.ws_connect(server.websocket_url))
+            socket = await session.ws_connect(server.websocket_url)
+            sockets.push_async_callback(close, socket)
+            client = WireClient(socket)
             if log_in:
                 await client.log_in()
             return client

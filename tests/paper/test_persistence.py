@@ -7,6 +7,9 @@ from decimal import Decimal
 import pytest
 
 from vigil.errors import Misconfigured
+from vigil.paper.account.order_records import OrderRecords
+from vigil.paper.account.shelf import Shelf, Window
+from vigil.paper.account.trade_records import TradeRecords
 from vigil.paper.market.feed import PriceWalk
 from vigil.paper.persistence import StateFile
 from vigil.paper.refusals import Refusal
@@ -144,6 +147,30 @@ def test_a_vanished_secondary_stays_vanished(make_desk, tmp_path):
     (pending_id,) = entry["oto_order_ids"]
     assert revived.refusal("private/get_order_state", order_id=pending_id).code == 10004
     assert [order["label"] for order in revived.open_orders()] == ["t"]
+    state_file.close()
+
+
+def test_what_the_books_drop_is_dropped_on_disk(make_desk, tmp_path):
+    state_file = StateFile(tmp_path / "paper.db")
+    desk = make_desk()
+    books = desk.venue.exchange.books
+    books.order_records, books.trade_records = OrderRecords(10), TradeRecords(10)
+    books.trigger_ends = Shelf(10)
+    for _ in range(30):
+        desk.buy(amount=0.01, type="market")
+        stop = desk.buy(amount=0.01, type="stop_market", trigger="mark_price", trigger_price=96000)[
+            "order"
+        ]
+        desk.call("private/cancel", order_id=stop["order_id"])
+        keep(desk, state_file)
+    saved = state_file.load()
+    assert [trade.trade_id for trade in saved.trades] == [t.trade_id for t in books.trades]
+    assert [end.number for end in saved.trigger_ends] == [
+        end.number for end in books.trigger_ends.items
+    ]
+    closed = books.order_records.closed([LINEAR], Window())
+    assert {order.order_id for order in saved.orders} == {order.order_id for order in closed}
+    assert max(len(saved.trades), len(saved.orders), len(saved.trigger_ends)) <= 11
     state_file.close()
 
 

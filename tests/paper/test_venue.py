@@ -3,13 +3,15 @@
 import base64
 import hashlib
 import hmac
+from decimal import Decimal
 
 import pytest
 
 from vigil.paper.refusals import Refusal
 from vigil.paper.session.http_login import read_login
-from vigil.paper.session.sessions import CLIENT_ID, CLIENT_SECRET
-from vigil.paper.venue import METHODS
+from vigil.paper.session.keys import CLIENT_ID, CLIENT_SECRET
+from vigil.paper.switches import Switches
+from vigil.paper.venue import METHODS, Venue
 from vigil.paper.wire.framing import Request
 
 LINEAR = "BTC_USDC-PERPETUAL"
@@ -98,18 +100,32 @@ class TestHttpLogin:
     def read(self, desk, header, body=b""):
         return read_login(
             header, verb="GET", uri="/api/v2/private/get_positions?currency=BTC", body=body,
-            sessions=desk.venue.sessions, now_ms=desk.now_ms,
+            keys=desk.venue.sessions.keys, now_ms=desk.now_ms,
         )  # fmt: skip
 
     def test_key_and_secret_log_in(self, desk):
         text = base64.b64encode(f"{CLIENT_ID}:{CLIENT_SECRET}".encode()).decode()
-        assert self.read(desk, f"Basic {text}").is_logged_in
+        assert self.read(desk, f"Basic {text}").key.client_id == CLIENT_ID
 
     def test_a_signed_request_logs_in(self, desk):
         uri = "/api/v2/private/get_positions?currency=BTC"
         signature = sign(f"{desk.now_ms}\nabc\nGET\n{uri}\n\n")
         header = f"deri-hmac-sha256 id={CLIENT_ID},ts={desk.now_ms},sig={signature},nonce=abc"
-        assert self.read(desk, header).is_logged_in
+        assert self.read(desk, header).key.client_id == CLIENT_ID
+
+    def test_requests_signed_within_a_millisecond_may_share_a_nonce(self, desk, make_desk):
+        """Clients take the time for one; whoever wants it refused has a switch."""
+        uri = "/api/v2/private/get_positions?currency=BTC"
+        signature = sign(f"{desk.now_ms}\n{desk.now_ms}\nGET\n{uri}\n\n")
+        header = (
+            f"deri-hmac-sha256 id={CLIENT_ID},ts={desk.now_ms},sig={signature},nonce={desk.now_ms}"
+        )
+        for _ in range(2):
+            assert self.read(desk, header).key.client_id == CLIENT_ID
+        strict = make_desk(switches=Switches(http_nonce_is_good_once=True))
+        self.read(strict, header)
+        with pytest.raises(Refusal):
+            self.read(strict, header)
 
     @pytest.mark.parametrize(
         "header",
@@ -133,18 +149,26 @@ class TestHeartbeat:
 
     def test_an_answered_test_request_keeps_the_connection(self, desk):
         desk.call("public/set_heartbeat", interval=10)
-        desk.wait(11_000)
+        desk.wait(11_900)
         assert self.beats(desk) == []
         for _ in range(5):
-            desk.wait(1_000)
+            desk.wait(700)
             assert self.beats(desk) == ["heartbeat", "test_request"]
             desk.call("public/test")
-            desk.wait(9_000)
+            desk.wait(10_000)
         assert desk.hang_ups == []
+
+    def test_a_connection_that_gets_something_is_only_asked(self, desk):
+        desk.call("public/set_heartbeat", interval=10)
+        desk.subscribe(f"ticker.{LINEAR}.raw")
+        desk.wait(12_600)
+        assert [m["params"]["type"] for _, m in desk.heard if m["method"] == "heartbeat"] == [
+            "test_request"
+        ]
 
     def test_an_unanswered_test_request_ends_it_after_ten_seconds_with_4000(self, desk):
         desk.call("public/set_heartbeat", interval=10)
-        desk.wait(12_000)
+        desk.wait(12_600)
         desk.call("public/get_time")
         desk.wait(9_900)
         assert desk.hang_ups == []
@@ -200,6 +224,66 @@ class TestCancelOnDisconnect:
         desk.venue.disconnect(later, desk.now_ms)
         assert self.state(desk, order_id) == "cancelled"
 
+    def test_a_connection_that_was_open_before_keeps_its_own_setting(self, desk):
+        other = desk.connect_and_log_in()
+        desk.call("private/enable_cancel_on_disconnect", scope="account")
+        assert desk.call("private/get_cancel_on_disconnect", other)["enabled"] is False
+        assert desk.call("private/get_cancel_on_disconnect", other, scope="account")["enabled"]
+        order_id = self.place(desk, other)
+        desk.venue.disconnect(other, desk.now_ms)
+        assert self.state(desk, order_id) == "open"
+
+    def test_disabling_what_is_not_on_is_13042(self, desk, make_desk):
+        refusal = desk.refusal("private/disable_cancel_on_disconnect")
+        assert (refusal.code, refusal.message) == (13042, "cod_not_enabled")
+        desk.call("private/enable_cancel_on_disconnect")
+        assert desk.call("private/disable_cancel_on_disconnect") == "ok"
+        lenient = make_desk(switches=Switches(unset_cod_is_refused=False))
+        assert lenient.call("private/disable_cancel_on_disconnect") == "ok"
+
+    def test_where_it_cannot_be_enabled_it_is_10049(self, desk):
+        desk.venue.sessions.can_cancel_on_disconnect = False
+        refusal = desk.refusal("private/enable_cancel_on_disconnect")
+        assert (refusal.code, refusal.message) == (10049, "cancel_on_disconnect_failed")
+
+    def test_over_http_only_the_account_can_have_it(self, desk):
+        key = desk.venue.sessions.keys.find(CLIENT_ID)
+        for scope, code in (("connection", 10030), ("account", None)):
+            request = Request(method="private/enable_cancel_on_disconnect", params={"scope": scope})
+            answer = desk.venue.receive_alone(request, desk.now_ms, key=key).answer
+            assert getattr(answer, "code", None) == code
+
+    @pytest.mark.parametrize("how", ["missed heartbeat", "silence"])
+    def test_a_connection_that_is_cut_for_its_silence_loses_its_orders(self, desk, how):
+        other = desk.connect_and_log_in()
+        desk.call("private/enable_cancel_on_disconnect", other)
+        order_id = self.place(desk, other)
+        if how == "missed heartbeat":
+            desk.call("public/set_heartbeat", other, interval=10)
+        while not desk.hang_ups:
+            desk.wait(10_000)
+            desk.call("public/test")
+        (hang_up,) = desk.hang_ups
+        assert hang_up.connection_id == other
+        desk.venue.disconnect(other, desk.now_ms)
+        assert self.state(desk, order_id) == "cancelled"
+
+    @pytest.mark.parametrize(("invalidates", "code"), [(True, 13009), (False, None)])
+    def test_a_named_session_outlives_a_logout_only_if_told_to(self, desk, invalidates, code):
+        other = desk.connect()
+        grant = desk.call(
+            "public/auth", other, grant_type="client_credentials", client_id=CLIENT_ID,
+            client_secret=CLIENT_SECRET, scope="session:x",
+        )  # fmt: skip
+        request = Request(method="private/logout", params={"invalidate_token": invalidates})
+        desk.venue.receive(other, request, desk.now_ms)
+        later, access = desk.connect(), grant["access_token"]
+        if code is None:
+            desk.call("private/get_positions", later, access_token=access)
+        else:
+            refusal = desk.refusal("private/get_positions", later, access_token=access)
+            assert refusal.code == code
+
     def test_logout_cancels_nothing_and_has_no_reply(self, desk):
         other = desk.connect()
         desk.log_in(other)
@@ -221,6 +305,19 @@ class TestErrors:
     def test_a_missing_parameter_is_named(self, desk):
         refusal = desk.refusal("private/get_account_summary")
         assert refusal.data == {"reason": "value required", "param": "currency"}
+
+    def test_a_request_without_an_id_is_answered_or_refused_as_the_switch_says(self, desk):
+        request = Request(method="public/test")
+        reaction = desk.venue.receive(desk.connection_id, request, desk.now_ms)
+        assert reaction.answer == {"version": "1.2.26"}
+        strict = Venue(now_ms=desk.now_ms, switches=Switches(refuses_missing_id=True))
+        strict.connect(1)
+        assert strict.receive(1, request, desk.now_ms).answer.code == 11050
+        named = Request(method="public/test", request_id="a")
+        assert strict.receive(1, named, desk.now_ms).answer == {"version": "1.2.26"}
+
+    def test_an_exception_can_be_asked_for(self, desk):
+        assert desk.refusal("public/test", expected_result="exception").code == -32000
 
     @pytest.mark.parametrize("method", sorted(METHODS))
     @pytest.mark.parametrize(
@@ -247,5 +344,31 @@ class TestErrors:
     )
     def test_what_needs_a_connection_is_10030_over_http(self, desk, method):
         request = Request(method=method, params={"channels": [], "interval": 10})
-        reaction = desk.venue.receive_alone(request, desk.now_ms, is_logged_in=True)
+        reaction = desk.venue.receive_alone(
+            request, desk.now_ms, key=desk.venue.sessions.keys.find(CLIENT_ID)
+        )
         assert reaction.answer.code == 10030
+
+
+class TestEventOrder:
+    def orders_of(self, desk):
+        """Whether the events of each of some requests came before their replies."""
+        desk.subscribe("user.orders.any.any.raw")
+        firsts = set()
+        for _ in range(20):
+            request = Request(
+                method="private/buy",
+                params={"instrument_name": LINEAR, "amount": Decimal("0.01"), "type": "market"},
+            )
+            reaction = desk.venue.receive(desk.connection_id, request, desk.now_ms)
+            assert bool(reaction.before) != bool(reaction.after)
+            firsts.add(bool(reaction.before))
+        return firsts
+
+    def test_events_come_before_and_after_their_replies_as_the_dice_fall(self, desk):
+        assert self.orders_of(desk) == {True, False}
+
+    @pytest.mark.parametrize("first", [True, False])
+    def test_they_can_be_told_to_keep_to_one_order(self, make_desk, first):
+        switches = Switches(mixes_event_order=False, events_before_reply=first)
+        assert self.orders_of(make_desk(switches=switches)) == {first}

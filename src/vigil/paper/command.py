@@ -5,19 +5,24 @@ import asyncio
 import errno
 import signal
 import sys
-from decimal import Decimal
 from pathlib import Path
 
 import structlog
 
 from vigil.clock import SystemClock
 from vigil.errors import Misconfigured
-from vigil.paper.exchange import Walk
-from vigil.paper.market.feed import PriceWalk
-from vigil.paper.market.instruments import LISTINGS
+from vigil.paper.faults import menu
+from vigil.paper.faults.interference import Faults
+from vigil.paper.market.feeds import build_walks
+from vigil.paper.market.instruments import PERPETUALS
+from vigil.paper.market.listing_file import load_listings
+from vigil.paper.market.recording import load_recording
+from vigil.paper.market.regimes import Regime
 from vigil.paper.persistence import StateFile
 from vigil.paper.server import PaperServer
-from vigil.paper.session.sessions import CLIENT_ID, CLIENT_SECRET
+from vigil.paper.session.credits import TIERS, Limits
+from vigil.paper.session.keys import CLIENT_ID, CLIENT_SECRET
+from vigil.paper.switches import read_switches
 from vigil.paper.venue import Venue
 
 DEFAULT_PORT = 8090
@@ -39,6 +44,50 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=1.0,
         help="market seconds that the price walk covers per wall second",
     )
+    parser.add_argument(
+        "--regime",
+        type=Regime,
+        choices=list(Regime),
+        default=None,
+        help="temper of the market; without one it is the ordinary walk",
+    )
+    parser.add_argument(
+        "--feed",
+        "--recording",
+        dest="recording",
+        type=Path,
+        default=None,
+        help="file of recorded prices (timestamp, price, index_name), as JSON lines or CSV",
+    )
+    parser.add_argument(
+        "--instruments",
+        type=Path,
+        default=None,
+        help="JSON file of get_instrument objects to list as well",
+    )
+    parser.add_argument(
+        "--tier",
+        type=int,
+        choices=sorted(TIERS),
+        default=max(TIERS),
+        help="rate limits of a seven-day volume above 25 (1), 5 (2), 1 (3) or 0 (4) million USD",
+    )
+    parser.add_argument(
+        "--switch",
+        dest="switches",
+        metavar="NAME=VALUE",
+        action="append",
+        default=[],
+        help="another reading where Deribit's documentation is not clear; may be repeated "
+        "(docs/paper-exchange.md lists them)",
+    )
+    parser.add_argument(
+        "--control",
+        action="store_true",
+        help="serve the fault menu below at /control, to this machine alone",
+    )
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = menu.described()
     parser.add_argument(
         "--state", type=Path, default=None, help="file to keep the books in; in memory without"
     )
@@ -66,6 +115,8 @@ async def _run(args: argparse.Namespace) -> None:
             port=args.port,
             speed=args.speed,
             persistence=state_file,
+            faults=Faults(seed=args.seed),
+            has_control=args.control,
         )
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -95,29 +146,45 @@ async def _serve(server: PaperServer, args: argparse.Namespace) -> None:
 
 
 def _build_venue(args: argparse.Namespace, state_file: StateFile | None, *, now_ms: int) -> Venue:
-    bitcoin = PriceWalk(seed=args.seed, index_name="btc", start_price=Decimal(95_000))
-    ether = PriceWalk(seed=args.seed, index_name="eth", start_price=Decimal(3_300))
-    walks: dict[str, Walk] = {"btc_usd": bitcoin, "btc_usdc": bitcoin, "eth_usdc": ether}
-    saved = state_file.load() if state_file is not None else None
+    added = load_listings(args.instruments) if args.instruments is not None else ()
+    listings = tuple({item.name: item for item in (*PERPETUALS, *added)}.values())
+    recorded = load_recording(args.recording) if args.recording is not None else {}
     try:
-        return Venue(now_ms=now_ms, seed=args.seed, walks=walks, saved=saved)
+        switches = read_switches(args.switches)
+    except ValueError as error:
+        raise Misconfigured(f"--switch {error}") from error
+    saved = state_file.load() if state_file is not None else None
+    followed = (*listings, *(saved.listings if saved is not None else ()))
+    walks = build_walks(followed, seed=args.seed, regime=args.regime, recorded=recorded)
+    try:
+        return Venue(
+            now_ms=now_ms,
+            seed=args.seed,
+            walks=walks,
+            limits=Limits.of_tier(args.tier),
+            switches=switches,
+            saved=saved,
+            listings=listings,
+        )
     except ValueError as error:
         raise Misconfigured(
-            f"paper state file {args.state} does not belong to --seed {args.seed}: {error}; "
-            "use the seed that it was made with, or another file"
+            f"paper state file {args.state} does not belong to --seed {args.seed} or to its feed: "
+            f"{error}; use the seed, regime and recording that it was made with, or another file"
         ) from error
 
 
 def _announce(server: PaperServer, args: argparse.Namespace) -> None:
     """Tell a person, or a script that reads stdout, how to get in."""
+    listings = [i for i in server.venue.exchange.catalogue.listings if i.is_perpetual]
     lines = (
         f"websocket     {server.websocket_url}",
         f"http          {server.http_url}",
+        *((f"control       {server.control_url}",) if args.control else ()),
         f"client_id     {CLIENT_ID}",
         f"client_secret {CLIENT_SECRET}",
         f"seed          {args.seed}",
         f"speed         {args.speed:g}",
-        f"instruments   {' '.join(listing.name for listing in LISTINGS)}",
+        f"instruments   {' '.join(listing.name for listing in listings)}",
     )
     print("\n".join(lines), flush=True)  # noqa: T201 - a command's own output
 

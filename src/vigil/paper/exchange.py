@@ -5,65 +5,40 @@ is left in the books' journal.
 """
 
 import random
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any, Protocol
+from typing import Any
 
+from vigil.domain.money import ZERO
 from vigil.domain.order import Direction
 from vigil.paper.account.books import Books, Cash, Entry
-from vigil.paper.account.orders import LogRow, PaperOrder, PaperTrade
+from vigil.paper.account.clearing import Clearing, ClearingState
+from vigil.paper.account.funding import FundingHour
+from vigil.paper.account.log_rows import LogRow, SettlementRow
+from vigil.paper.account.orders import PaperOrder, PaperTrade, TriggerEnd
 from vigil.paper.account.positions import PaperPosition
-from vigil.paper.market.charts import Chart, ClosedMinute, OhlcPrices, flat_history
-from vigil.paper.market.instruments import INDEX_NAMES, LISTINGS
-from vigil.paper.market.market import Market
+from vigil.paper.market.charts import Chart, ClosedMinute
+from vigil.paper.market.delivery_price import DeliveryWindow
+from vigil.paper.market.feeds import start_prices as usual_prices
+from vigil.paper.market.floor import Floor, MarketState
+from vigil.paper.market.index import Delivery
+from vigil.paper.market.instruments import PERPETUALS, Catalogue, Listing
+from vigil.paper.market.market import BookState, Market
 from vigil.paper.market.tape import PublicTrade
+from vigil.paper.market.walk import Walk
 from vigil.paper.matching.engine import MatchingEngine
+from vigil.paper.platform import Platform
 from vigil.paper.switches import Switches
 
 START_BALANCES = {"USDC": Decimal(100_000), "BTC": Decimal(10), "ETH": Decimal(100)}
-START_PRICES = {
-    "btc_usd": Decimal(95_000),
-    "btc_usdc": Decimal(95_000),
-    "eth_usdc": Decimal(3_300),
-}
 # Inside +-0.025 % of the index, where funding is zero.
 PREMIUM = Decimal("0.00005")
 
-
-class Walk(Protocol):
-    """Where an index's prices come from."""
-
-    @property
-    def price(self) -> Decimal:
-        """The present price."""
-        ...
-
-    def advance(self, market_seconds: float) -> Decimal:
-        """Move on and return the new price."""
-        ...
-
-    def history(self, minutes: int) -> list[OhlcPrices]:
-        """Minutes before the start, oldest first."""
-        ...
-
-    def snapshot(self) -> dict[str, Any]:
-        """All that `restore` needs."""
-        ...
-
-    def restore(self, snapshot: Mapping[str, Any]) -> None:
-        """Take back a snapshot."""
-        ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MarketState:
-    """One market, as persistence keeps it."""
-
-    instrument_name: str
-    last_price: Decimal
-    settlement_price: Decimal
-    weights: tuple[tuple[int, ...], ...]
+_CHANGE_ID_JUMP_MAX = 900
+_RARE_TRADE_ODDS = 0.02  # per index and busy move
+# Other people's trades and orders, premiums and funding rates: so often, in market seconds.
+_BUSY_EVERY_S = 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +49,9 @@ class AccountState:
         prices: Present index prices.
         born_ms, born_prices: When the exchange first started, and at which prices.
         walks: Snapshots by index name, one per distinct walk.
+        now_ms: When prices were last moved; 0 in files of earlier versions.
+        windows: Averages of a half hour before an expiry that are being built, by index name.
+        clearing: None in files of earlier versions.
     """
 
     positions: tuple[PaperPosition, ...]
@@ -84,6 +62,9 @@ class AccountState:
     born_prices: dict[str, Decimal]
     markets: tuple[MarketState, ...]
     walks: dict[str, dict[str, Any]]
+    now_ms: int = 0
+    windows: dict[str, DeliveryWindow] = field(default_factory=dict)
+    clearing: ClearingState | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +76,11 @@ class SavedState:
     trades: tuple[PaperTrade, ...]
     log: tuple[LogRow, ...]
     minutes: tuple[ClosedMinute, ...]
+    listings: tuple[Listing, ...] = ()
+    deliveries: tuple[Delivery, ...] = ()
+    trigger_ends: tuple[TriggerEnd, ...] = ()
+    settlements: tuple[SettlementRow, ...] = ()
+    funding_hours: tuple[FundingHour, ...] = ()
 
 
 class Exchange:
@@ -104,6 +90,8 @@ class Exchange:
         walks: By index name; one walk may serve several. An index without one stands still until
             `set_price`.
         start_prices: For indexes without a walk.
+        listings: What is listed for good; dated instruments are added day by day with
+            `lists_expiries`.
         premium: Mark over index, as a fraction.
         dice: For the amounts in the book and on the tape.
     """
@@ -118,131 +106,207 @@ class Exchange:
         balances: Mapping[str, Decimal] | None = None,
         premium: Decimal = PREMIUM,
         switches: Switches | None = None,
+        listings: Sequence[Listing] = PERPETUALS,
+        lists_expiries: bool = True,
     ) -> None:
         self.switches = switches or Switches()
+        self.locked_indexes: set[str] = set()
         self._dice = dice
-        self._walks = dict(walks or {})
-        given = START_PRICES | dict(start_prices or {})
-        self.prices = {
-            name: self._walks[name].price if name in self._walks else given[name]
-            for name in INDEX_NAMES
-        }
-        self.born_ms, self._born_prices = now_ms, dict(self.prices)
-        self._premium = premium
-        self._build_markets()
-        self.books = Books(balances or START_BALANCES)
-        self.engine = MatchingEngine(self.books, self.markets, self.switches)
+        self._idle_s = 0.0
+        self._ids = random.Random("change ids")  # noqa: S311 - only a jump
+        self.floor = Floor(
+            now_ms=now_ms,
+            listings=listings,
+            walks=walks or {},
+            start_prices=usual_prices(listings) | dict(start_prices or {}),
+            premium=premium,
+            dice=dice,
+            own_orders=self._resting_orders,
+            lists_expiries=lists_expiries,
+        )
+        self.markets = self.floor.markets
+        self.platform = Platform(
+            lambda: self.catalogue.index_names,
+            standing_still=self.locked_indexes,
+            account_locked_code=self.switches.account_locked_code,
+        )
+        self.books = Books(balances or START_BALANCES, self.switches)
+        self.engine = MatchingEngine(self.books, self.markets, self.switches, self.locked_indexes)
+        self.clearing = Clearing(self.books, self.markets, self.engine, now_ms=now_ms)
 
-    def _build_markets(self) -> None:
-        self.charts = {
-            name: Chart(
-                name,
-                history=self._walks[name].history if name in self._walks else flat_history(price),
-                start_price=price,
-                start_ms=self.born_ms,
-            )
-            for name, price in self._born_prices.items()
-        }
-        self.markets = {
-            listing.name: Market(
-                listing,
-                index_price=self.prices[listing.instrument.price_index],
-                premium=self._premium,
-            )
-            for listing in LISTINGS
-        }
+    @property
+    def catalogue(self) -> Catalogue:
+        """What is listed, or was."""
+        return self.floor.catalogue
+
+    @property
+    def charts(self) -> dict[str, Chart]:
+        """Candles by index name."""
+        return self.floor.charts
+
+    @property
+    def prices(self) -> dict[str, Decimal]:
+        """Present prices by index name."""
+        return self.floor.prices
 
     def advance(self, market_seconds: float, now_ms: int) -> None:
-        """Let the walks cover that many market seconds, and the book's amounts change."""
-        moved = {id(walk): walk for walk in self._walks.values()}
-        prices = {key: walk.advance(market_seconds) for key, walk in moved.items()}
-        for market in self.markets.values():
-            market.redraw(self._dice)
-        for name, price in self.prices.items():
-            if name in self._walks:
-                self.set_price(name, prices[id(self._walks[name])], now_ms)
+        """Let the walks cover that many market seconds, and the books' amounts change.
+
+        Prices move at every call. What else the market does, it does by the time that passed and
+        not by the number of calls.
+        """
+        self._idle_s += market_seconds
+        passed_s = self._idle_s
+        is_busy = passed_s >= _BUSY_EVERY_S
+        if is_busy:
+            self._idle_s = 0.0
+            self.clearing.pass_time(now_ms)
+            self.floor.redraw()
+        walked = self.floor.walk(market_seconds)
+        for name, index in self.floor.indexes.items():
+            if name in walked:
+                if is_busy:
+                    self.floor.drift_premiums(name, passed_s)
+                self._move(name, walked[name], now_ms, is_traded=is_busy)
             else:
-                self.charts[name].record(price, now_ms)
+                self.floor.move(name, index.price, now_ms)
+            if is_busy:
+                self._print_rare_trade(name, now_ms)
+        self._follow_dated(now_ms)
+        if is_busy:
+            self.floor.list_new(now_ms)
+            self.clearing.follow_markets(now_ms)
 
     def set_price(self, index_name: str, price: Decimal, now_ms: int) -> None:
         """Move one index, and with it every market that follows it."""
-        self.prices[index_name] = price
-        self.charts[index_name].record(price, now_ms)
-        for name, market in self.markets.items():
-            if market.listing.instrument.price_index == index_name:
-                before = market.mark_price
-                market.move(price)
-                self._print_foreign_trade(market, before, now_ms)
-                self.engine.follow_market(name, now_ms=now_ms)
+        self.clearing.pass_time(now_ms)
+        self.floor.shift(index_name, price)
+        self._move(index_name, price, now_ms)
+        self._follow_dated(now_ms)
+        self.clearing.follow_markets(now_ms)
 
-    def mark_of(self, instrument_name: str, index_price: Decimal) -> Decimal:
-        """An instrument's price when its index is there, on tick."""
-        instrument = self.markets[instrument_name].listing.instrument
-        return instrument.round_price(index_price * (1 + self._premium))
+    def set_premium(self, instrument_name: str, premium: Decimal, now_ms: int) -> None:
+        """Let a perpetual's mark stand that fraction above its index from now on."""
+        self.clearing.pass_time(now_ms)
+        index = self.floor.set_premium(instrument_name, premium)
+        self._move(index.name, index.price, now_ms)
+        self._follow_dated(now_ms)
+        self.clearing.follow_markets(now_ms)
+
+    def _move(
+        self, index_name: str, price: Decimal, now_ms: int, *, is_traded: bool = True
+    ) -> None:
+        followed = [(market, market.mark_price) for market in self.floor.perpetuals(index_name)]
+        self.floor.move(index_name, price, now_ms)
+        for market, before in followed:
+            market.move()
+            if is_traded:
+                self._print_foreign_trade(market, before, now_ms)
+            self.engine.follow_market(market.listing.name, now_ms=now_ms)
 
     def account_state(self) -> AccountState:
         """What has to be kept besides orders, trades, log rows and minutes."""
-        walks: dict[int, tuple[str, Walk]] = {}
-        for name, walk in self._walks.items():
-            walks.setdefault(id(walk), (name, walk))
         return AccountState(
             positions=tuple(self.books.positions.values()),
             cash=tuple(self.books.cash.values()),
             counters=dict(self.books.counters),
-            prices=dict(self.prices),
-            born_ms=self.born_ms,
-            born_prices=dict(self._born_prices),
-            markets=tuple(
-                MarketState(
-                    instrument_name=name,
-                    last_price=market.last_price,
-                    settlement_price=market.settlement_price,
-                    weights=market.weights,
-                )
-                for name, market in self.markets.items()
-            ),
-            walks={name: walk.snapshot() for name, walk in walks.values()},
+            prices=self.prices,
+            born_ms=self.floor.born_ms,
+            born_prices=dict(self.floor.born_prices),
+            markets=self.floor.market_states(self.books.active_names()),
+            walks=self.floor.walk_snapshots(),
+            now_ms=max(index.now_ms for index in self.floor.indexes.values()),
+            windows=self.floor.windows(),
+            clearing=self.clearing.state,
         )
 
     def restore(self, saved: SavedState) -> None:
         """Take back a kept state, in place of the fresh one."""
         account = saved.account
-        self.born_ms, self._born_prices = account.born_ms, dict(account.born_prices)
-        self.prices |= account.prices
-        for name, snapshot in account.walks.items():
-            if name in self._walks:
-                self._walks[name].restore(snapshot)
-        self._build_markets()
-        for state in account.markets:
-            self.markets[state.instrument_name].restore(
-                weights=state.weights,
-                settlement_price=state.settlement_price,
-                last_price=state.last_price,
-            )
-        for name, chart in self.charts.items():
-            chart.restore(row.candle for row in saved.minutes if row.index_name == name)
+        self.floor.restore(
+            now_ms=account.now_ms or account.born_ms,
+            born_ms=account.born_ms,
+            born_prices=account.born_prices,
+            prices=account.prices,
+            walks=account.walks,
+            listings=saved.listings,
+            deliveries=saved.deliveries,
+            windows=account.windows,
+            minutes=saved.minutes,
+            states=account.markets,
+        )
         self.books.restore(
             orders=saved.orders,
             trades=saved.trades,
             log=saved.log,
+            trigger_ends=saved.trigger_ends,
             positions=account.positions,
             cash=account.cash,
             counters=account.counters,
+            settlements=saved.settlements,
         )
-        self.engine = MatchingEngine(self.books, self.markets, self.switches)
+        self.engine = MatchingEngine(self.books, self.markets, self.switches, self.locked_indexes)
+        now_ms = account.now_ms or account.born_ms
+        self.clearing = Clearing(self.books, self.markets, self.engine, now_ms=now_ms)
+        if account.clearing is not None:
+            self.clearing.restore(account.clearing, saved.funding_hours)
+
+    @property
+    def missing_price(self) -> Decimal | None:
+        """What stands for the best price of an empty side."""
+        return ZERO if self.switches.empty_side_is_zero else None
+
+    def next_change_id(self) -> int:
+        """The next id of a change in any book; other people's books change in between."""
+        return self.books.next_number("change", step=self._ids.randint(1, _CHANGE_ID_JUMP_MAX))
 
     def drain(self) -> list[Entry]:
         """What happened in the books since the last call."""
         return self.books.drain()
 
-    def drain_minutes(self) -> list[ClosedMinute]:
-        """Chart minutes that ended since the last call."""
-        return [minute for chart in self.charts.values() for minute in chart.drain_closed()]
+    def _follow_dated(self, now_ms: int) -> None:
+        """Dated markets with orders in them; nobody sees the others move."""
+        for name in self.books.active_names():
+            if not self.markets[name].listing.is_perpetual:
+                self.engine.follow_market(name, now_ms=now_ms)
+
+    def _resting_orders(self, name: str) -> Iterator[tuple[Direction, Decimal, Decimal]]:
+        """Side, price and visible amount of the account's orders in a book."""
+        for order in self.books.live_orders(name):
+            if order.price is None or order.waits_for_trigger:
+                continue
+            shown = order.remaining
+            if order.display_amount is not None:
+                shown = min(order.display_amount, shown)
+            if shown:
+                yield order.direction, order.price, shown
+
+    def _print_rare_trade(self, index_name: str, now_ms: int) -> None:
+        """Now and then somebody trades a dated future or an option."""
+        if self._dice.random() >= _RARE_TRADE_ODDS:
+            return
+        markets = self.floor.dated(index_name)
+        if not markets:
+            return
+        market = self._dice.choice(markets)
+        direction = self._dice.choice(tuple(Direction))
+        if market.best_bid is None:
+            direction = Direction.BUY
+        price = market.best_opposite(direction)
+        self._print_trade(market, direction, price, now_ms)
 
     def _print_foreign_trade(self, market: Market, before: Decimal, now_ms: int) -> None:
         """Somebody traded at the new price, so that last price, tape and volume live."""
+        if market.state is not BookState.OPEN:
+            return
         direction = Direction.BUY if market.mark_price >= before else Direction.SELL
-        price = market.best_opposite(direction)
+        self._print_trade(market, direction, market.best_opposite(direction), now_ms)
+
+    def _print_trade(
+        self, market: Market, direction: Direction, price: Decimal, now_ms: int
+    ) -> None:
+        if not price.is_finite() or not price:
+            return  # nobody is there to trade with
         instrument, listing = market.listing.instrument, market.listing
         prefix = listing.id_prefix
         market.record_trade(
@@ -253,7 +317,7 @@ class Exchange:
                 timestamp_ms=now_ms,
                 direction=direction,
                 price=price,
-                amount=instrument.contract_size * self._dice.randint(1, 50),
+                amount=instrument.amount_step * self._dice.randint(1, 50),
                 mark_price=market.mark_price,
                 index_price=market.index_price,
                 tick_direction=market.tick_direction_of(price),

@@ -12,10 +12,26 @@ from typing import Any, TypeVar
 import msgspec
 
 from vigil.errors import Misconfigured
-from vigil.paper.account.books import Entry, Logged, OrderChanged, OrderForgotten, Traded
-from vigil.paper.account.orders import LogRow, PaperOrder, PaperTrade
+from vigil.paper.account.books import (
+    Entry,
+    FundingRecorded,
+    LiquidationNoticed,
+    Logged,
+    OrderChanged,
+    OrderForgotten,
+    Settled,
+    Traded,
+    TradesForgotten,
+    TriggerEnded,
+    Wiped,
+)
+from vigil.paper.account.funding import FundingHour
+from vigil.paper.account.log_rows import LogRow, SettlementRow
+from vigil.paper.account.orders import PaperOrder, PaperTrade, TriggerEnd
 from vigil.paper.exchange import AccountState, SavedState
 from vigil.paper.market.charts import ClosedMinute
+from vigil.paper.market.index import Delivery
+from vigil.paper.market.instruments import Listing
 from vigil.paper.venue import Changes
 
 _T = TypeVar("_T")
@@ -24,16 +40,33 @@ _T = TypeVar("_T")
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS orders (key TEXT PRIMARY KEY, body BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS trades (key TEXT PRIMARY KEY, body BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS trigger_ends (key TEXT PRIMARY KEY, body BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS log (key TEXT PRIMARY KEY, body BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS settlements (key TEXT PRIMARY KEY, body BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS funding_hours (key TEXT PRIMARY KEY, body BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS minutes (key TEXT PRIMARY KEY, body BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS listings (key TEXT PRIMARY KEY, body BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS deliveries (key TEXT PRIMARY KEY, body BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS account (key TEXT PRIMARY KEY, body BLOB NOT NULL);
 """
 _UPSERT = {
     table: f"INSERT INTO {table} (key, body) VALUES (?, ?) "  # noqa: S608 - table names are ours
     "ON CONFLICT (key) DO UPDATE SET body = excluded.body"
-    for table in ("orders", "trades", "log", "minutes", "account")
+    for table in (
+        "orders",
+        "trades",
+        "trigger_ends",
+        "log",
+        "settlements",
+        "funding_hours",
+        "minutes",
+        "listings",
+        "deliveries",
+        "account",
+    )
 }
 _ACCOUNT_KEY = "account"
+_OF_THE_ACCOUNT = ("orders", "trades", "trigger_ends", "log", "settlements")
 
 
 class StateFile:
@@ -70,8 +103,13 @@ class StateFile:
                 account=accounts[0],
                 orders=self._read("orders", PaperOrder),
                 trades=self._read("trades", PaperTrade),
+                trigger_ends=self._read("trigger_ends", TriggerEnd),
                 log=self._read("log", LogRow),
+                settlements=self._read("settlements", SettlementRow),
+                funding_hours=self._read("funding_hours", FundingHour),
                 minutes=self._read("minutes", ClosedMinute),
+                listings=self._read("listings", Listing),
+                deliveries=self._read("deliveries", Delivery),
             )
         except (sqlite3.Error, msgspec.MsgspecError) as error:
             raise Misconfigured(
@@ -87,6 +125,10 @@ class StateFile:
                 self._save_entry(entry)
             for minute in changes.minutes:
                 self._upsert("minutes", f"{minute.index_name}:{minute.candle.start_ms}", minute)
+            for listing in changes.listings:
+                self._upsert("listings", listing.name, listing)
+            for delivery in changes.deliveries:
+                self._upsert("deliveries", f"{delivery.index_name}:{delivery.expires_ms}", delivery)
             self._upsert("account", _ACCOUNT_KEY, changes.account)
             execute("COMMIT")
         except BaseException:
@@ -102,14 +144,34 @@ class StateFile:
             case OrderChanged(order=order):
                 self._upsert("orders", order.order_id, order)
             case OrderForgotten(order_id=order_id):
-                self._connection.execute("DELETE FROM orders WHERE key = ?", (order_id,))
+                self._delete("orders", order_id)
             case Traded(trade=trade):
                 self._upsert("trades", trade.trade_id, trade)
+            case TradesForgotten(trade_ids=trade_ids):
+                for trade_id in trade_ids:
+                    self._delete("trades", trade_id)
+            case TriggerEnded(end=end, dropped=dropped):
+                self._upsert("trigger_ends", str(end.number), end)
+                for number in dropped:
+                    self._delete("trigger_ends", str(number))
             case Logged(row=row):
-                self._upsert("log", str(row.user_seq), row)
+                self._upsert("log", str(row.row_id or row.user_seq), row)
+            case Settled(row=settlement):
+                self._upsert("settlements", str(settlement.row_id), settlement)
+            case FundingRecorded(hour=hour):
+                key = f"{hour.instrument_name}:{hour.timestamp_ms}"
+                self._upsert("funding_hours", key, hour)
+            case Wiped():
+                for table in _OF_THE_ACCOUNT:
+                    self._connection.execute(f"DELETE FROM {table}")  # noqa: S608
+            case LiquidationNoticed():
+                pass
 
     def _upsert(self, table: str, key: str, body: Any) -> None:
         self._connection.execute(_UPSERT[table], (key, self._encoder.encode(body)))
+
+    def _delete(self, table: str, key: str) -> None:
+        self._connection.execute(f"DELETE FROM {table} WHERE key = ?", (key,))  # noqa: S608
 
     def _read(self, table: str, kind: type[_T]) -> tuple[_T, ...]:
         decoder = msgspec.json.Decoder(kind)

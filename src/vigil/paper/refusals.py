@@ -50,6 +50,26 @@ def not_open_order() -> Refusal:
     return Refusal(11044, "not_open_order")
 
 
+def already_filled() -> Refusal:
+    """The order is filled already, in the older wording."""
+    return Refusal(11008, "already_filled")
+
+
+def not_enough_funds() -> Refusal:
+    """The account's margin does not suffice."""
+    return Refusal(10009, "not_enough_funds")
+
+
+def invalid_trigger_price() -> Refusal:
+    """The trigger price is on the wrong side of its reference."""
+    return Refusal(11036, "invalid_trigger_price")
+
+
+def post_only_reject() -> Refusal:
+    """The order was to be placed as it is or not at all, and would have taken."""
+    return Refusal(11054, "post_only_reject")
+
+
 def invalid_reduce_only() -> Refusal:
     """Nothing to reduce, or other reduce-only orders cover the position already."""
     return Refusal(11030, "other_reject invalid_reduce_only_order")

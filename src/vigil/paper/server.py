@@ -5,22 +5,31 @@ reply and the notifications leave, in that order on every connection.
 """
 
 import asyncio
-import contextlib
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from decimal import Decimal
 
 import structlog
 from aiohttp import WSMsgType, web
 
 from vigil.clock import Clock
-from vigil.paper.faults import Fate, Faults
+from vigil.paper.faults.accepting import refuse
+from vigil.paper.faults.arming import Armed
+from vigil.paper.faults.control import Control
+from vigil.paper.faults.deeds import Deeds
+from vigil.paper.faults.ghosts import ghost_of
+from vigil.paper.faults.interference import Faults, RequestPlan, Sending
+from vigil.paper.faults.skew import SkewedClock
+from vigil.paper.http_calls import HttpCalls
+from vigil.paper.line import Line
 from vigil.paper.notify.publishing import Push
 from vigil.paper.persistence import StateFile
+from vigil.paper.reactions import CUT, HangUp, Outgoing, Reaction
 from vigil.paper.refusals import Refusal
-from vigil.paper.session.http_login import read_login
-from vigil.paper.venue import HangUp, Outgoing, Reaction, Venue
+from vigil.paper.session.sessions import NOWHERE, Session
+from vigil.paper.venue import Venue
 from vigil.paper.wire import framing
+from vigil.paper.wire.frames import text_frame
 from vigil.paper.wire.framing import Request, parse_frame
 
 log = structlog.get_logger()
@@ -28,45 +37,8 @@ log = structlog.get_logger()
 TICK_INTERVAL_S = 0.1
 # Frames above the protocol's 32 kB still have to be read to be refused by name.
 _FRAME_BYTES_MAX = 1024 * 1024
-# A reader this far behind is dropped, as the exchange does (`connection_too_slow`).
-_OUTBOX_MAX = 20_000
 _CLOSE_TIMEOUT_S = 1.0
-
-
-class _Connection:
-    """One WebSocket: what is to be sent, in order."""
-
-    def __init__(
-        self, number: int, socket: web.WebSocketResponse, transport: asyncio.Transport | None
-    ) -> None:
-        self.number = number
-        self.socket = socket
-        self.is_hanging_up = False
-        self._transport = transport
-        self._outbox: asyncio.Queue[bytes | HangUp] = asyncio.Queue(_OUTBOX_MAX)
-
-    def send(self, item: bytes | HangUp) -> None:
-        """Queue a frame, or the end."""
-        try:
-            self._outbox.put_nowait(item)
-        except asyncio.QueueFull:
-            self.abort()
-
-    def abort(self) -> None:
-        """Cut the line without a close frame."""
-        if self._transport is not None:
-            self._transport.abort()
-
-    async def send_all(self) -> None:
-        """Send what is queued until the connection ends."""
-        with contextlib.suppress(ConnectionError):
-            while True:
-                item = await self._outbox.get()
-                if isinstance(item, HangUp):
-                    self.is_hanging_up = True
-                    await self.socket.close(code=item.code, message=item.reason.encode())
-                    return
-                await self.socket.send_frame(item, WSMsgType.TEXT)
+_KEEP_ALIVE_S = 15 * 60.0
 
 
 class PaperServer:
@@ -77,7 +49,9 @@ class PaperServer:
         tick_interval_s: Wall seconds between two moves of the market.
         speed: Market seconds that one wall second covers.
         persistence: Where the books are kept; None keeps them in memory.
-        faults: What a test wants to go wrong.
+        faults: What is armed of the fault menu.
+        has_control: Serve the fault menu at `/control`, to this machine alone.
+        compresses: Deflate messages for clients that offer it.
     """
 
     def __init__(
@@ -91,21 +65,30 @@ class PaperServer:
         speed: float = 1.0,
         persistence: StateFile | None = None,
         faults: Faults | None = None,
+        has_control: bool = False,
+        compresses: bool = True,
     ) -> None:
         self.venue = venue
         self.faults = faults or Faults()
         self.host = host
         self.port = port
-        self._clock = clock
+        self.clock = SkewedClock(clock)
+        self.lines: dict[int, Line] = {}
+        self.deeds = Deeds(self)
+        self._http = HttpCalls(self)
+        self._control = Control(self) if has_control else None
+        self.faults.now_ms = self.clock.now_ms()
         self._tick_interval_s = tick_interval_s
         self._speed = speed
         self._persistence = persistence
-        self._connections: dict[int, _Connection] = {}
+        self._compresses = compresses
         self._last_number = 0
         self._is_listening = asyncio.Event()
         self._is_stopping = asyncio.Event()
         self._failure: sqlite3.Error | None = None
         self._task: asyncio.Task[None] | None = None
+        self._tasks: asyncio.TaskGroup | None = None
+        self._waiting: set[asyncio.Task[None]] = set()
 
     @property
     def websocket_url(self) -> str:
@@ -117,13 +100,22 @@ class PaperServer:
         """Where methods are appended."""
         return f"http://{self.host}:{self.port}/api/v2"
 
+    @property
+    def control_url(self) -> str:
+        """Where the fault menu is, if it is served."""
+        return f"http://{self.host}:{self.port}/control"
+
     async def serve(self) -> None:
         """Listen and tick until `request_stop`.
 
         Raises: OSError, when the port cannot be had; sqlite3.Error, when the books could not be
             stored, because nothing may be acknowledged then.
         """
-        runner = web.AppRunner(self._application(), shutdown_timeout=_CLOSE_TIMEOUT_S)
+        runner = web.AppRunner(
+            self._application(),
+            shutdown_timeout=_CLOSE_TIMEOUT_S,
+            keepalive_timeout=_KEEP_ALIVE_S,
+        )
         await runner.setup()
         try:
             site = web.TCPSite(runner, self.host, self.port)
@@ -132,12 +124,15 @@ class PaperServer:
             self._commit()
             self._is_listening.set()
             async with asyncio.TaskGroup() as tasks:
+                self._tasks = tasks
                 ticking = tasks.create_task(self._tick_forever())
                 await self._is_stopping.wait()
-                ticking.cancel()
+                self._tasks = None
+                for task in (ticking, *self._waiting):
+                    task.cancel()
         finally:
-            for connection in tuple(self._connections.values()):
-                connection.send(HangUp(connection_id=connection.number, code=1001, reason=""))
+            for connection in tuple(self.lines.values()):
+                connection.end(1001)
             await runner.cleanup()
             if self._failure is None:
                 self._commit()
@@ -171,142 +166,228 @@ class PaperServer:
 
     def drop_connections(self) -> None:
         """Cut every WebSocket without a close frame, as a failing network does."""
-        for connection in self._connections.values():
+        for connection in self.lines.values():
             connection.abort()
 
     def set_price(self, index_name: str, price: Decimal) -> None:
         """Move an index by hand and tell everybody."""
-        self._release(self.venue.set_price(index_name, price, self._clock.now_ms()))
+        self.release(self.venue.set_price(index_name, price, self.clock.now_ms()))
 
     # -- WebSocket -----------------------------------------------------------------------------
 
     async def _websocket(self, request: web.Request) -> web.StreamResponse:
+        address = request.remote or NOWHERE
+        if not self.venue.has_room_for(address):
+            return web.Response(status=429)
+        if any("\udc80" <= letter <= "\udcff" for letter in "".join(request.headers.values())):
+            return web.Response(status=400)  # no UTF-8: aiohttp fails at refusing it
+        plan = self.faults.on_accept(self.clock.now_ms())
+        refused = await refuse(request, plan, self.clock) if plan is not None else None
+        if refused is not None:
+            return refused
         socket = web.WebSocketResponse(
-            timeout=_CLOSE_TIMEOUT_S, max_msg_size=_FRAME_BYTES_MAX, compress=False
+            timeout=_CLOSE_TIMEOUT_S,
+            max_msg_size=_FRAME_BYTES_MAX,
+            compress=self._compresses,
+            autoping=False,  # a line that is held answers no ping either
         )
-        await socket.prepare(request)
         self._last_number += 1
-        connection = _Connection(self._last_number, socket, request.transport)
-        self._connections[connection.number] = connection
-        self.venue.connect(connection.number)
+        number = self._last_number
+        self.venue.connect(number, address=address)
         try:
+            await socket.prepare(request)
+            line = self.lines[number] = Line(number, socket, request.transport, self.clock)
             async with asyncio.TaskGroup() as tasks:
-                sending = tasks.create_task(connection.send_all())
-                late: set[asyncio.Task[None]] = set()
+                sending = tasks.create_task(line.send_all())
                 async for message in socket:
-                    if message.type in (WSMsgType.TEXT, WSMsgType.BINARY):
-                        delayed = self._receive(connection, message.data)
-                        if delayed is not None:
-                            late.add(tasks.create_task(self._send_later(connection, *delayed)))
-                for task in late:
-                    task.cancel()
-                if not connection.is_hanging_up:
+                    await line.wait_until_readable()
+                    if message.type is WSMsgType.PING:
+                        line.answer_ping(message.data)
+                    elif message.type in (WSMsgType.TEXT, WSMsgType.BINARY):
+                        self._receive(line, message.data)
+                if not line.is_hanging_up:
                     sending.cancel()
         finally:
-            del self._connections[connection.number]
-            self._release(self.venue.disconnect(connection.number, self._clock.now_ms()))
+            self.lines.pop(number, None)
+            self.faults.forget(number)
+            self.release(self.venue.disconnect(number, self.clock.now_ms()))
         return socket
 
-    def _receive(self, connection: _Connection, frame: str | bytes) -> tuple[bytes, float] | None:
-        """Carry out one frame. Returns a reply that has to wait, and for how many seconds."""
-        now_ms, began_s = self._clock.now_ms(), self._clock.elapsed_s()
-        fate, delay_s, request_id = Fate.ORDINARY, 0.0, None
+    def _receive(self, line: Line, frame: str | bytes) -> None:
+        """Carry out one frame, now or when the fault menu lets it through."""
+        now_ms = self.clock.now_ms()
         try:
             request = parse_frame(frame)
-            request_id = request.request_id
-            fate, delay_s = self.faults.next_fate(request.method)
-            if fate is Fate.REQUEST_LOST:
-                return None
-            reaction = self.venue.receive(connection.number, request, now_ms)
         except Refusal as refusal:
-            reaction = Reaction(answer=refusal)
-        self._release(reaction.before)
-        reply = self._encode_reply(request_id, reaction.answer, now_ms, began_s)
-        is_said = reaction.has_reply and fate is Fate.ORDINARY
-        if is_said and not delay_s:
-            connection.send(reply)
-        self._release(reaction.after)
-        return (reply, delay_s) if is_said and delay_s else None
+            line.send(self.encode_reply(None, refusal, now_ms, self.clock.elapsed_s()))
+            return
+        plan = self.faults.on_request(request, line.number, now_ms)
+        self.deeds.run(plan.deeds, line.number)
+        if plan.delay_s:
+            # It may outlive its connection, which then is no judge of it any more.
+            ghost = ghost_of(self.venue.sessions.by_connection[line.number])
+            self.later(plan.delay_s, lambda: self._carry_out(line, request, plan, ghost))
+        elif not plan.is_lost:
+            self._carry_out(line, request, plan)
 
-    async def _send_later(self, connection: _Connection, reply: bytes, delay_s: float) -> None:
-        await self._clock.sleep(delay_s)
-        connection.send(reply)
+    def _carry_out(
+        self, line: Line, request: Request, plan: RequestPlan, ghost: Session | None = None
+    ) -> None:
+        """Have the venue do it, once or more often, and answer once."""
+        began_s = self.clock.elapsed_s()
+        for turn in range(plan.times):
+            now_ms = self.clock.now_ms()
+            if not plan.is_applied:
+                reaction = Reaction()
+            elif ghost is not None:
+                reaction = self.venue.receive_late(ghost, request, now_ms)
+            else:
+                reaction = self.venue.receive(line.number, request, now_ms)
+            self._conclude(line, request, plan, reaction, began_s, is_said=turn == 0)
 
-    # -- HTTP ----------------------------------------------------------------------------------
-
-    async def _http(self, request: web.Request) -> web.StreamResponse:
-        now_ms, began_s = self._clock.now_ms(), self._clock.elapsed_s()
-        call: Request | None = None
-        try:
-            body = await request.content.read(framing.REQUEST_BYTES_MAX + 1)
-            call = _read_call(request, body)
-            login = read_login(
-                request.headers.get("Authorization"),
-                verb=request.method,
-                uri=request.raw_path,
-                body=body,
-                sessions=self.venue.sessions,
-                now_ms=now_ms,
+    def _conclude(
+        self,
+        line: Line,
+        request: Request,
+        plan: RequestPlan,
+        reaction: Reaction,
+        began_s: float,
+        *,
+        is_said: bool,
+    ) -> None:
+        """Tell what a request led to, or come back when its turn in the queue has come."""
+        waiting, now_ms = reaction.waiting, self.clock.now_ms()
+        if waiting is not None:
+            self.later(
+                max(waiting.ticket.due_ms - now_ms, 0) / 1000,
+                lambda: self._conclude(
+                    line,
+                    request,
+                    plan,
+                    self.venue.resume(waiting, self.clock.now_ms()),
+                    began_s,
+                    is_said=is_said,
+                ),
             )
-            fate, delay_s = self.faults.next_fate(call.method)
-            if fate is Fate.REQUEST_LOST:
-                return _hang_up(request)
-            reaction = self.venue.receive_alone(
-                call, now_ms, access_token=login.access_token, is_logged_in=login.is_logged_in
-            )
-        except Refusal as refusal:
-            reaction, fate, delay_s = Reaction(answer=refusal), Fate.ORDINARY, 0.0
-        self._release((*reaction.before, *reaction.after))
-        if fate is Fate.REPLY_WITHHELD:
-            return _hang_up(request)
-        if delay_s:
-            await self._clock.sleep(delay_s)
-        request_id = call.request_id if call is not None else None
-        return web.Response(
-            body=self._encode_reply(request_id, reaction.answer, now_ms, began_s),
-            status=400 if isinstance(reaction.answer, Refusal) else 200,
-            content_type="application/json",
-            headers={"Cache-Control": "no-store"},
+            return
+        self.release(reaction.before)
+        if is_said:
+            self.deeds.run(self.faults.after_request(request, line.number, now_ms), line.number)
+        if is_said and reaction.has_reply:
+            answer = reaction.answer if plan.refusal is None else plan.refusal
+            self._reply(line, request, answer, now_ms, began_s)
+        self.release(reaction.after)
+
+    def _reply(
+        self, line: Line, request: Request, answer: object, now_ms: int, began_s: float
+    ) -> None:
+        plan = self.faults.on_reply(
+            request,
+            line.number,
+            answer,
+            lambda said: self.encode_reply(request.request_id, said, now_ms, began_s),
+            now_ms,
         )
+        for sending in plan.sendings:
+            self._send(line, sending)
+
+    def _send(self, line: Line, sending: Sending) -> None:
+        if sending.delay_s:
+            self.later(sending.delay_s, lambda: line.send(sending.frame))
+        else:
+            line.send(sending.frame)
 
     # -- plumbing ------------------------------------------------------------------------------
 
     def _application(self) -> web.Application:
         application = web.Application(client_max_size=_FRAME_BYTES_MAX)
         application.router.add_get("/ws/api/v2", self._websocket)
-        application.router.add_get("/api/v2/{method:.+}", self._http)
-        application.router.add_post("/api/v2/{method:.+}", self._http)
-        application.router.add_post("/api/v2", self._http)
+        application.router.add_get("/api/v2/{method:.+}", self._http.handle)
+        application.router.add_post("/api/v2/{method:.+}", self._http.handle)
+        application.router.add_post("/api/v2", self._http.handle)
+        if self._control is not None:
+            self._control.add_routes(application.router)
         return application
 
     async def _tick_forever(self) -> None:
-        last_s = self._clock.elapsed_s()
+        last_s = self.clock.elapsed_s()
         while True:
-            await self._clock.sleep(self._tick_interval_s)
-            now_s = self._clock.elapsed_s()
+            await self.clock.sleep(self._tick_interval_s)
+            now_s = self.clock.elapsed_s()
             passed_s, last_s = max(now_s - last_s, 0.0), now_s
             if passed_s:
                 market_seconds = passed_s * self._speed
-                self._release(self.venue.tick(self._clock.now_ms(), market_seconds))
+                self.release(self.venue.tick(self.clock.now_ms(), market_seconds))
+                self.deeds.follow_time(self.clock.now_ms())
 
-    def _release(self, outgoing: Iterable[Outgoing]) -> None:
+    def later(self, delay_s: float, act: Callable[[], None]) -> None:
+        """Do something after that many seconds, unless the server stops before."""
+        if self._tasks is None:
+            return
+        task = self._tasks.create_task(self._act_later(delay_s, act))
+        self._waiting.add(task)
+        task.add_done_callback(self._waiting.discard)
+
+    async def _act_later(self, delay_s: float, act: Callable[[], None]) -> None:
+        await self.clock.sleep(delay_s)
+        act()
+
+    def release(self, outgoing: Iterable[Outgoing]) -> None:
         """Store what happened, then let the messages about it go."""
         outgoing = tuple(outgoing)
         self._commit()
+        is_watched = self.faults.watches_notifications
+        deeds: list[tuple[int, list[Armed]]] = []
+        batches: dict[Line, list[bytes]] = {}
         for item in outgoing:
             match item:
-                case Push(connection_ids=numbers, message=message):
-                    frame = framing.encode(message)
-                    for number in numbers:
-                        if number in self._connections:
-                            self._connections[number].send(frame)
-                case HangUp(connection_id=number):
-                    if number in self._connections:
-                        self._connections[number].send(item)
+                case Push() if is_watched:
+                    deeds += self._disturb(item)
+                case Push():
+                    self._batch(item, batches)
+                case HangUp(connection_id=number, code=code):
+                    line = self.lines.get(number)
+                    if line is None:
+                        continue
+                    line.send_frames(b"".join(batches.pop(line, ())))
+                    if code == CUT:
+                        line.abort()
+                    else:
+                        line.send(item)
+        for line, frames in batches.items():
+            line.send_frames(b"".join(frames))
+        for number, struck in deeds:
+            self.deeds.run(struck, number)
+
+    def _batch(self, push: Push, batches: dict[Line, list[bytes]]) -> None:
+        """Write a notification once, for all who get it, and put it with what they get besides."""
+        lines = [self.lines[number] for number in push.connection_ids if number in self.lines]
+        payload = self.venue.wording.push(push.message) if lines else b""
+        frames: dict[int, bytes] = {}
+        for line in lines:
+            bits = line.window_bits
+            if bits not in frames:
+                frames[bits] = text_frame(payload, bits)
+            batches.setdefault(line, []).append(frames[bits])
+
+    def _disturb(self, push: Push) -> Iterator[tuple[int, list[Armed]]]:
+        """Let a notification go as the fault menu wants it, for each connection apart.
+
+        Yields: Connections, and what the notification sets off there.
+        """
+        for number in push.connection_ids:
+            line = self.lines.get(number)
+            if line is None:
+                continue
+            sendings, deeds = self.faults.on_notification(push.message, number, self.clock.now_ms())
+            for sending in sendings:
+                self._send(line, sending)
+            if deeds:
+                yield number, deeds
 
     def _commit(self) -> None:
         """Put the venue's changes on disk; without a disk there is nothing to say any more."""
-        changes = self.venue.drain_changes(self._clock.now_ms())
+        changes = self.venue.drain_changes(self.clock.now_ms())
         if changes is None or self._persistence is None:
             return
         try:
@@ -320,24 +401,15 @@ class PaperServer:
             self.drop_connections()
             raise self._failure
 
-    def _encode_reply(
+    def encode_reply(
         self, request_id: int | str | None, answer: object, now_ms: int, began_s: float
     ) -> bytes:
-        spent_us = int((self._clock.elapsed_s() - began_s) * 1_000_000)
-        return framing.reply(request_id, answer, received_us=now_ms * 1000, spent_us=spent_us)
-
-
-def _read_call(request: web.Request, body: bytes) -> Request:
-    """The call in a path and query, or in a body. A reply to GET has no id."""
-    method = request.match_info.get("method")
-    if request.method == "GET":
-        assert method is not None
-        return Request(method=method, params=dict(request.query), is_text=True)
-    return parse_frame(body, default_method=method)
-
-
-def _hang_up(request: web.Request) -> web.StreamResponse:
-    """End the connection without an answer."""
-    if request.transport is not None:
-        request.transport.abort()
-    return web.Response()
+        """A reply with its times, to the microsecond."""
+        began_us = int(began_s * 1_000_000)
+        message = framing.reply(
+            request_id,
+            answer,
+            received_us=now_ms * 1000 + began_us % 1000,
+            spent_us=int(self.clock.elapsed_s() * 1_000_000) - began_us,
+        )
+        return self.venue.wording.reply(message)

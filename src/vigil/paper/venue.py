@@ -5,61 +5,62 @@ What has to survive a restart comes out of `drain_changes`, which its owner stor
 leaves.
 """
 
+import contextlib
 import random
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
 from vigil.paper.account.books import Entry
-from vigil.paper.exchange import AccountState, Exchange, SavedState, Walk
+from vigil.paper.exchange import AccountState, Exchange, SavedState
 from vigil.paper.market.charts import ClosedMinute
+from vigil.paper.market.index import Delivery
+from vigil.paper.market.instruments import PERPETUALS, Listing
+from vigil.paper.market.walk import Walk
 from vigil.paper.methods.account import ACCOUNT_METHODS
 from vigil.paper.methods.calls import Call, Methods
+from vigil.paper.methods.cancelling import CANCEL_METHODS
+from vigil.paper.methods.gate import Gate, OutOfCredits, market_of
+from vigil.paper.methods.login import LOGIN_METHODS
 from vigil.paper.methods.market import MARKET_METHODS
-from vigil.paper.methods.session import SESSION_METHODS, require_login
+from vigil.paper.methods.market_history import MARKET_HISTORY_METHODS
+from vigil.paper.methods.money import MONEY_METHODS
+from vigil.paper.methods.order_reads import ORDER_METHODS
+from vigil.paper.methods.session import SESSION_METHODS
+from vigil.paper.methods.trade_reads import TRADE_METHODS
 from vigil.paper.methods.trading import TRADING_METHODS
 from vigil.paper.notify.publishing import Publisher, Push
+from vigil.paper.platform import ALL_CURRENCIES
+from vigil.paper.reactions import HangUp, Outgoing, Reaction, Waiting
 from vigil.paper.refusals import Refusal
-from vigil.paper.session.sessions import TOKEN_LIFETIME_S, Session, Sessions
+from vigil.paper.session.credits import Limits, Purse, is_matching
+from vigil.paper.session.keys import ApiKey
+from vigil.paper.session.queue import MatchingQueue, Ticket
+from vigil.paper.session.sessions import NOWHERE, Session, Sessions
+from vigil.paper.session.tokens import LIFETIME_S
 from vigil.paper.switches import Switches
-from vigil.paper.wire import framing
+from vigil.paper.watch import Watch
 from vigil.paper.wire.framing import Request
 from vigil.paper.wire.params import Params
+from vigil.paper.wire.wording import Wording
 
-METHODS: Methods = {**SESSION_METHODS, **MARKET_METHODS, **TRADING_METHODS, **ACCOUNT_METHODS}
+METHODS: Methods = {
+    **LOGIN_METHODS,
+    **SESSION_METHODS,
+    **MARKET_METHODS,
+    **MARKET_HISTORY_METHODS,
+    **TRADING_METHODS,
+    **CANCEL_METHODS,
+    **ORDER_METHODS,
+    **TRADE_METHODS,
+    **ACCOUNT_METHODS,
+    **MONEY_METHODS,
+}
 
-_HEARTBEAT_CLOSE_CODE = 4000
 _LOGOUT_CLOSE_CODE = 1000
+_OVERRUN_CLOSE_CODE = 1008
 _STATE_PERIOD_MS = 1000  # prices alone are worth a write this often
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HangUp:
-    """End a connection with a close frame."""
-
-    connection_id: int
-    code: int
-    reason: str
-
-
-Outgoing = Push | HangUp
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reaction:
-    """What a request leads to.
-
-    Args:
-        answer: The result, or the Refusal in its place.
-        has_reply: False for the one method that has none.
-        before, after: Messages to send before and after the reply.
-    """
-
-    answer: Any
-    has_reply: bool = True
-    before: tuple[Outgoing, ...] = ()
-    after: tuple[Outgoing, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +70,8 @@ class Changes:
     account: AccountState
     entries: tuple[Entry, ...]
     minutes: tuple[ClosedMinute, ...]
+    listings: tuple[Listing, ...] = ()
+    deliveries: tuple[Delivery, ...] = ()
 
 
 class Venue:
@@ -76,8 +79,9 @@ class Venue:
 
     Args:
         seed: Of tokens and of the amounts in the book; prices come from `walks`.
-        walks: See `Exchange`.
+        walks, listings, lists_expiries: See `Exchange`.
         token_lifetime_s: What `expires_in` says.
+        limits: Credits, and how many connections and sessions there may be.
         saved: Books of an earlier run to go on with.
     """
 
@@ -90,7 +94,10 @@ class Venue:
         start_prices: Mapping[str, Decimal] | None = None,
         balances: Mapping[str, Decimal] | None = None,
         switches: Switches | None = None,
-        token_lifetime_s: int = TOKEN_LIFETIME_S,
+        listings: Sequence[Listing] = PERPETUALS,
+        lists_expiries: bool = True,
+        token_lifetime_s: int = LIFETIME_S,
+        limits: Limits | None = None,
         saved: SavedState | None = None,
     ) -> None:
         self._switches = switches or Switches()
@@ -102,20 +109,38 @@ class Venue:
             start_prices=start_prices,
             balances=balances,
             switches=self._switches,
+            listings=listings,
+            lists_expiries=lists_expiries,
         )
         if saved is not None:
             self.exchange.restore(saved)
         self.sessions = Sessions(
             random.Random(f"tokens:{seed}"),  # noqa: S311
+            limits=limits,
+            switches=self._switches,
             token_lifetime_s=token_lifetime_s,
         )
+        self.platform = self.exchange.platform
+        self.purse = Purse(self.sessions.limits)
+        self.queue = MatchingQueue(self.sessions.limits.queue_length)
+        self._gate = Gate(purse=self.purse, platform=self.platform, switches=self._switches)
+        self.wording = Wording(
+            random.Random(f"wording:{seed}"),  # noqa: S311
+            is_mixed=self._switches.mixes_formats,
+        )
+        self._order_dice = random.Random(f"order:{seed}")  # noqa: S311
         self.publisher = Publisher(self.exchange)
+        self._watch = Watch(self.sessions, self.publisher, self._switches)
         self._entries: list[Entry] = []
         self._last_state_ms = now_ms
 
-    def connect(self, connection_id: int) -> None:
+    def has_room_for(self, address: str) -> bool:
+        """Whether one more connection from there is let in."""
+        return self.sessions.has_room_for(address)
+
+    def connect(self, connection_id: int, *, address: str = NOWHERE) -> None:
         """A new connection; numbers are never used twice."""
-        self.sessions.open(connection_id)
+        self.sessions.open(connection_id, address=address)
 
     def disconnect(self, connection_id: int, now_ms: int) -> tuple[Outgoing, ...]:
         """A connection is gone, however it ended. Returns what the others hear of it."""
@@ -126,12 +151,23 @@ class Venue:
         engine, books = self.exchange.engine, self.exchange.books
         for order in tuple(books.live_orders()):
             if order.connection_id == connection_id and books.orders[order.order_id].is_live:
-                engine.cancel(order.order_id, "cancel_on_disconnect", now_ms=now_ms)
+                with contextlib.suppress(Refusal):  # an order of a liquidation stays
+                    engine.cancel(order.order_id, "cancel_on_disconnect", now_ms=now_ms)
         return self._told(now_ms)
 
     def receive(self, connection_id: int, request: Request, now_ms: int) -> Reaction:
         """A request over a connection."""
-        return self._call(self.sessions.by_connection[connection_id], request, now_ms)
+        session = self.sessions.by_connection[connection_id]
+        session.heard_ms = now_ms
+        if session.is_ending:
+            return Reaction(has_reply=False)
+        if request.request_id is None and self._switches.refuses_missing_id:
+            return Reaction(answer=Refusal(11050, "bad_request", "id required"))
+        return self._call(session, request, now_ms)
+
+    def receive_late(self, session: Session, request: Request, now_ms: int) -> Reaction:
+        """A request that was held up on its way, of a session that may be gone by now."""
+        return self._call(session, request, now_ms)
 
     def receive_alone(
         self,
@@ -139,35 +175,119 @@ class Venue:
         now_ms: int,
         *,
         access_token: str | None = None,
-        is_logged_in: bool = False,
+        key: ApiKey | None = None,
+        address: str = NOWHERE,
     ) -> Reaction:
         """A request over HTTP, where every request stands for itself.
 
         Args:
             access_token: From a bearer header.
-            is_logged_in: The key or a signature in its headers was right.
+            key: Whose secret or signature was in its headers.
+            address: Where it comes from.
         """
-        session = Session(connection_id=None)
+        session = Session(connection_id=None, address=address, key=key)
         try:
             if access_token is not None:
                 self.sessions.present(session, access_token, now_ms)
         except Refusal as refusal:
             return Reaction(answer=refusal)
-        return self._call(session, request, now_ms, is_logged_in=is_logged_in)
+        return self._call(session, request, now_ms)
+
+    def resume(self, waiting: Waiting, now_ms: int) -> Reaction:
+        """Carry out a request whose time has come, whether its connection is still there or not."""
+        call = waiting.call
+        call.now_ms = now_ms
+        if waiting.ticket.is_purged:
+            return Reaction(answer=Refusal(13666, "request_cancelled_by_user"))
+        return self._carry_out(call, waiting.method)
 
     def tick(self, now_ms: int, market_seconds: float) -> tuple[Outgoing, ...]:
         """Let the market move, and everybody hear of it."""
         self.exchange.advance(market_seconds, now_ms)
-        return (
-            *self._told(now_ms),
-            *self.publisher.tick(now_ms),
-            *self._heartbeats(now_ms),
-        )
+        self._watch.silence_ended_logins(now_ms)
+        pushes = (*self._told(now_ms), *self.publisher.tick(now_ms))
+        self._watch.mark_busy(pushes)
+        return (*pushes, *self._watch.look(now_ms))
 
     def set_price(self, index_name: str, price: Decimal, now_ms: int) -> tuple[Outgoing, ...]:
         """Move one index by hand."""
         self.exchange.set_price(index_name, price, now_ms)
         return (*self._told(now_ms), *self.publisher.tick(now_ms))
+
+    def notice(self, now_ms: int) -> tuple[Outgoing, ...]:
+        """Tell everybody what was changed from outside."""
+        return (*self._told(now_ms), *self.publisher.tick(now_ms))
+
+    # -- what an operator of the exchange does -------------------------------------------------
+
+    def lock_platform(self, index_name: str | None = None) -> tuple[Outgoing, ...]:
+        """Let trading stand still on one index, or on all. Raises: ValueError."""
+        changed = self.platform.lock(index_name)
+        return tuple(self._announce_indices(changed))
+
+    def unlock_platform(self, index_name: str | None = None) -> tuple[Outgoing, ...]:
+        """Release it. Every login may end with that. Raises: ValueError."""
+        changed = self.platform.unlock(index_name)
+        if changed and self._switches.unlock_drops_logins:
+            self.drop_all_sessions()
+        return tuple(self._announce_indices(changed))
+
+    def announce_maintenance(self) -> tuple[Outgoing, ...]:
+        """Say that the platform is about to stop."""
+        return tuple(self.publisher.announce("platform_state", [{"maintenance": True}]))
+
+    def start_maintenance(self) -> tuple[Outgoing, ...]:
+        """Say so, and stop."""
+        self.platform.maintain(is_on=True)
+        return self.announce_maintenance()
+
+    def end_maintenance(self) -> tuple[Outgoing, ...]:
+        """Go on. Every login may have ended."""
+        self.platform.maintain(is_on=False)
+        if self._switches.unlock_drops_logins:
+            self.drop_all_sessions()
+        return tuple(self._announce_indices(None))
+
+    def lock_account(self, currency: str = ALL_CURRENCIES) -> tuple[Outgoing, ...]:
+        """Take the right to trade in one currency from the account, or in `ALL`."""
+        self.platform.locked_currencies.add(currency)
+        return self._announce_lock(currency, is_locked=True)
+
+    def unlock_account(self, currency: str = ALL_CURRENCIES) -> tuple[Outgoing, ...]:
+        """Give it back."""
+        self.platform.locked_currencies.discard(currency)
+        return self._announce_lock(currency, is_locked=False)
+
+    def allow_public_requests(self, *, is_on: bool) -> tuple[Outgoing, ...]:
+        """Let those who are not logged in call public methods, or refuse them."""
+        self.platform.allows_unauthenticated = is_on
+        state = self.platform.public_methods_state()
+        return tuple(self.publisher.announce("platform_state.public_methods_state", [state]))
+
+    def revoke_key(self, client_id: str) -> None:
+        """Disable an API key, with everything that is logged in with it. Raises: KeyError."""
+        self.sessions.revoke_key(client_id)
+
+    def set_key_scope(self, client_id: str, scope: str) -> None:
+        """Change what logins with a key are granted at most. Raises: KeyError."""
+        self.sessions.keys.set_scope(client_id, scope)
+
+    def expire_tokens(self, now_ms: int) -> None:
+        """Let every access token end now; refresh tokens stay good."""
+        self.sessions.tokens.expire(self.sessions.tokens.all(), now_ms)
+
+    def drop_all_sessions(self) -> None:
+        """Take back every token; the connections stay, logged in no longer."""
+        self.sessions.tokens.revoke(self.sessions.tokens.all())
+
+    def _announce_indices(self, names: Iterable[str] | None) -> Iterator[Push]:
+        yield from self.publisher.announce("platform_state", self.platform.index_states(names))
+
+    def _announce_lock(self, currency: str, *, is_locked: bool) -> tuple[Outgoing, ...]:
+        data = {"currency": currency, "locked": is_locked}
+        return tuple(self.publisher.announce("user.lock", [data]))
+
+    # ------------------------------------------------------------------------------------------
 
     def drain_changes(self, now_ms: int) -> Changes | None:
         """What has to be stored before anybody is told; None when there is nothing new."""
@@ -179,12 +299,12 @@ class Venue:
         return Changes(
             account=self.exchange.account_state(),
             entries=tuple(entries),
-            minutes=tuple(self.exchange.drain_minutes()),
+            minutes=self.exchange.floor.drain_minutes(),
+            listings=self.exchange.floor.drain_listings(),
+            deliveries=self.exchange.floor.drain_deliveries(),
         )
 
-    def _call(
-        self, session: Session, request: Request, now_ms: int, *, is_logged_in: bool = False
-    ) -> Reaction:
+    def _call(self, session: Session, request: Request, now_ms: int) -> Reaction:
         call = Call(
             exchange=self.exchange,
             sessions=self.sessions,
@@ -194,15 +314,52 @@ class Venue:
             now_ms=now_ms,
         )
         try:
-            method = METHODS.get(request.method)
-            if method is None:
-                raise Refusal(-32601, "Method not found")
-            if request.method.startswith("private/") and not is_logged_in:
-                require_login(call)
-            answer = method(call)
+            self._gate.admit(call, request.method, is_known=request.method in METHODS)
+            ticket = self._place_in_queue(call, request.method)
+        except OutOfCredits as refusal:
+            return Reaction(answer=refusal, after=self._overrun_ends(session))
+        except Refusal as refusal:
+            return self._reaction(call, refusal)
+        if ticket is not None:
+            waiting = Waiting(call=call, method=request.method, ticket=ticket)
+            return Reaction(has_reply=False, waiting=waiting)
+        return self._carry_out(call, request.method)
+
+    def _carry_out(self, call: Call, method: str) -> Reaction:
+        self.exchange.clearing.pass_time(call.now_ms)
+        try:
+            answer = METHODS[method](call)
         except Refusal as refusal:
             answer = refusal
         return self._reaction(call, answer)
+
+    def _place_in_queue(self, call: Call, method: str) -> Ticket | None:
+        """Where a matching request waits; None when it need not. Raises: Refusal 10047."""
+        if method == "private/cancel_all":
+            self.queue.purge(call.now_ms)
+        if not is_matching(method):
+            return None
+        market = market_of(call)
+        currency = market.listing.currency if market is not None else "any"
+        return self.queue.enter(currency, call.now_ms)
+
+    def _overrun_ends(self, session: Session) -> tuple[HangUp, ...]:
+        """Whoever runs out of credits loses the session."""
+        ending = [session]
+        if session.connection_id is None:
+            everybody = self._switches.overrun_over_http_ends_sessions
+            ending = list(self.sessions.by_connection.values()) if everybody else []
+        for each in ending:
+            each.is_ending = True
+        return tuple(
+            HangUp(
+                connection_id=each.connection_id,
+                code=_OVERRUN_CLOSE_CODE,
+                reason="too_many_requests",
+            )
+            for each in ending
+            if each.connection_id is not None
+        )
 
     def _reaction(self, call: Call, answer: Any) -> Reaction:
         told = self._told(call.now_ms)
@@ -215,10 +372,13 @@ class Venue:
                 for push in self.publisher.greet(connection_id, name, call.now_ms)
             )
             if call.hangs_up:
+                call.session.is_ending = True
                 greetings += (
                     HangUp(connection_id=connection_id, code=_LOGOUT_CLOSE_CODE, reason=""),
                 )
         first = self._switches.events_before_reply
+        if self._switches.mixes_event_order:
+            first = self._order_dice.random() < 1 / 2
         return Reaction(
             answer=answer,
             has_reply=not call.hangs_up,
@@ -231,16 +391,3 @@ class Venue:
         entries = self.exchange.drain()
         self._entries.extend(entries)
         return tuple(self.publisher.tell(entries, now_ms))
-
-    def _heartbeats(self, now_ms: int) -> Iterable[Outgoing]:
-        for connection_id, session in self.sessions.by_connection.items():
-            if session.is_mute(now_ms):
-                session.stop_heartbeat()
-                yield HangUp(
-                    connection_id=connection_id,
-                    code=_HEARTBEAT_CLOSE_CODE,
-                    reason="heartbeat close",
-                )
-            elif session.is_beat_due(now_ms):
-                for kind in ("heartbeat", "test_request"):
-                    yield Push(connection_ids=(connection_id,), message=framing.heartbeat(kind))

@@ -4,7 +4,16 @@ import pytest
 
 from vigil.domain.instrument import contract_of
 from vigil.domain.order import Direction
-from vigil.paper.account.positions import PaperPosition, apply_fill, entry_price, floating_pnl
+from vigil.paper.account.positions import (
+    PaperPosition,
+    apply_fill,
+    entry_price,
+    floating_pnl,
+    session_price,
+    settled,
+    total_pnl,
+    with_funding,
+)
 
 D = Decimal
 BUY, SELL = Direction.BUY, Direction.SELL
@@ -94,3 +103,51 @@ def test_many_small_fills_are_folded_without_moving_the_average():
     assert len(position.parts) <= 64
     average = entry_price(contract_of("BTC_USDC-PERPETUAL"), position)
     assert abs(average - D("90099.5")) < D("1e-12")
+
+
+class TestSessions:
+    """After a settlement the session's profit starts from its price; the average stays."""
+
+    @pytest.mark.parametrize("name", ["BTC_USDC-PERPETUAL", "BTC-25DEC26-76000-C"])
+    def test_profit_is_told_against_settlement_and_against_average(self, name):
+        contract = contract_of(name)
+        position, _ = held(name, (BUY, "2", "100"))
+        position = settled(position, D(110))
+        assert entry_price(contract, position) == 100
+        assert (floating_pnl(contract, position, D(115)), total_pnl(contract, position, D(115))) == (
+            10, 30,
+        )  # fmt: skip
+        effect = apply_fill(contract, position, SELL, D(1), D(120))
+        assert (effect.profit_loss, effect.average_profit_loss) == (10, 20)
+        assert effect.position.session_rpl == effect.position.realized_profit_loss == 10
+
+    def test_what_is_bought_after_a_settlement_counts_from_its_own_price(self):
+        contract = contract_of("BTC_USDC-PERPETUAL")
+        position, _ = held("BTC_USDC-PERPETUAL", (BUY, "1", "100"))
+        position = apply_fill(contract, settled(position, D(110)), BUY, D(1), D(130)).position
+        assert entry_price(contract, position) == 115
+        assert session_price(contract, position) == 120
+        assert floating_pnl(contract, position, D(130)) == 20
+
+    def test_a_turned_position_forgets_the_settlement(self):
+        contract = contract_of("BTC_USDC-PERPETUAL")
+        position, _ = held("BTC_USDC-PERPETUAL", (BUY, "1", "100"))
+        position = apply_fill(contract, settled(position, D(110)), SELL, D(3), D(120)).position
+        assert session_price(contract, position) == entry_price(contract, position) == 120
+        assert position.session_rpl == 10
+
+    def test_an_inverse_position_floats_as_recorded_since_settlement(self):
+        contract = contract_of("BTC-PERPETUAL")
+        position, _ = held("BTC-PERPETUAL", (BUY, "40", "112585.87"))
+        position = settled(position, D("109351.31"))
+        assert floating_pnl(contract, position, D("109266.97")) == D("-2.82E-7")
+        assert total_pnl(contract, position, D("109266.97")) == D("-0.000010792")
+
+    def test_settlement_ends_the_sessions_figures(self):
+        position, _ = held("BTC_USDC-PERPETUAL", (BUY, "2", "100"), (SELL, "1", "150"))
+        position = with_funding(position, D("-0.5"))
+        assert (position.session_rpl, position.realized_funding) == (D("49.5"), D("-0.5"))
+        position = settled(position, D(140))
+        assert position.session_rpl == position.realized_funding == 0
+        assert position.realized_profit_loss == 0
+        assert position.size == 1

@@ -1,13 +1,17 @@
 """Lives of orders: market, limit, triggers, edits, cancels."""
 
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
 
 from vigil.domain.instrument import contract_of
 from vigil.domain.money import round_settlement
-from vigil.domain.order import Direction
+from vigil.domain.order import Direction, OrderType
 from vigil.domain.pnl import average_price, gross_pnl
+from vigil.paper.account.orders import OrderForm, Origin
+from vigil.paper.persistence import StateFile
+from vigil.paper.switches import Switches
 
 D = Decimal
 LINEAR, INVERSE = "BTC_USDC-PERPETUAL", "BTC-PERPETUAL"
@@ -280,3 +284,226 @@ def test_labels_need_not_be_unique(desk):
     desk.buy(amount=0.01, price=94900, label="same")
     assert [order["order_state"] for order in desk.by_label("same")] == ["filled", "open"]
     assert desk.by_label("same", "BTC") == []
+
+
+class TestMarketLimit:
+    def test_it_takes_the_best_price_and_rests_there(self, desk):
+        best, amount = desk.market().best_ask
+        result = desk.buy(amount=float(amount + 1), type="market_limit")
+        order = result["order"]
+        assert (order["order_type"], order["original_order_type"]) == ("limit", "market_limit")
+        assert (order["order_state"], order["price"]) == ("open", best)
+        assert order["filled_amount"] == amount
+        assert [trade["price"] for trade in result["trades"]] == [best]
+
+    def test_it_is_done_when_the_best_price_suffices(self, desk):
+        order = desk.buy(amount=0.01, type="market_limit")["order"]
+        assert order["order_state"] == "filled"
+
+    def test_its_rest_is_edited_and_cancelled_as_a_limit(self, desk):
+        _, amount = desk.market().best_ask
+        order = desk.buy(amount=float(amount + 1), type="market_limit")["order"]
+        desk.call("private/edit", order_id=order["order_id"], amount=amount + 2, price=94900)
+        assert desk.call("private/cancel_all", detailed=True)[0]["type"] == "limit"
+
+
+class TestGoodTilDay:
+    @pytest.fixture
+    def orders(self, desk):
+        def place(**params):
+            return desk.buy(amount=0.01, time_in_force="good_til_day", **params)["order"]
+
+        return {
+            "limit": place(price=94900),
+            "stop": place(
+                type="stop_limit", trigger="mark_price", trigger_price=96000, price=96100
+            ),
+            "lasting": desk.buy(amount=0.01, price=94900)["order"],
+        }
+
+    def test_the_end_of_the_day_ends_them_and_no_others(self, desk, orders):
+        desk.subscribe("user.orders.any.any.raw")
+        desk.venue.exchange.engine.expire_day_orders(desk.now_ms)
+        desk.wait(1000)
+        told = desk.on("user.orders.any.any.raw")
+        assert {order["order_id"] for order in told} == {
+            orders["limit"]["order_id"],
+            orders["stop"]["order_id"],
+        }
+        assert {order["cancel_reason"] for order in told} == {"settlement"}
+        assert [order["order_id"] for order in desk.open_orders()] == [
+            orders["lasting"]["order_id"]
+        ]
+
+    def test_a_pending_secondary_of_the_day_ends_too_and_its_primary_stays(self, desk):
+        entry = desk.buy(
+            amount=0.01, price=94900, linked_order_type="one_triggers_other",
+            otoco_config=[{"direction": "sell", "type": "limit", "price": 96000,
+                           "time_in_force": "good_til_day"}],
+        )["order"]  # fmt: skip
+        desk.venue.exchange.engine.expire_day_orders(desk.now_ms)
+        (pending,) = entry["oto_order_ids"]
+        assert desk.order(pending)["cancel_reason"] == "settlement"
+        desk.move(94800)
+        assert desk.order(entry["order_id"])["order_state"] == "filled"
+        assert desk.open_orders() == []
+
+    def test_what_a_day_order_spawns_is_a_day_order(self, desk, orders):
+        desk.move(96050)
+        (spawned,) = (
+            o for o in desk.by_label("") if o["order_type"] == "limit" and "trigger_order_id" in o
+        )
+        assert spawned["trigger_order_id"] == orders["stop"]["order_id"]
+        assert spawned["time_in_force"] == "good_til_day"
+
+
+class TestIceberg:
+    def test_it_shows_its_tip(self, desk):
+        order = desk.buy(amount=1.0, price=94900, display_amount=0.1)["order"]
+        assert (order["display_amount"], order["refresh_amount"]) == (D("0.1"), D("0.1"))
+        plain = desk.buy(amount=1.0, price=94900)["order"]
+        assert "display_amount" not in plain
+        assert "refresh_amount" not in plain
+
+    def test_its_tip_makes_and_its_hidden_part_takes(self, desk):
+        order = desk.buy(amount=2.0, price=94990, display_amount=0.1)["order"]
+        desk.move("94980")
+        trades = [t for t in desk.trades() if t["order_id"] == order["order_id"]]
+        assert [trade["liquidity"] for trade in trades] == ["M", "T"]
+        assert trades[0]["amount"] == D("0.1")
+        assert (
+            sum(trade["amount"] for trade in trades)
+            == desk.order(order["order_id"])["filled_amount"]
+        )
+
+    def test_an_edit_may_show_more(self, desk):
+        order = desk.buy(amount=1.0, price=94900, display_amount=0.1)["order"]
+        edit = {"order_id": order["order_id"], "amount": 1.0, "price": 94900}
+        edited = desk.call("private/edit", display_amount=0.2, **edit)["order"]
+        assert edited["display_amount"] == D("0.2")
+        assert desk.refusal("private/edit", display_amount=0.009, **edit).code == 10036
+
+
+class TestEditMore:
+    @pytest.fixture
+    def order(self, desk):
+        return desk.buy(amount=0.02, price=94900, label="a")["order"]
+
+    @pytest.mark.parametrize(
+        ("params", "code"),
+        [
+            pytest.param({"price": 94900.05}, -32602, id="off tick"),
+            pytest.param({"amount": 0.00015}, -32602, id="off step"),
+            pytest.param({"price": 97000}, 10007, id="band"),
+            pytest.param({"amount": 60}, 10009, id="margin"),
+            pytest.param({"mmp": True}, -32602, id="mmp"),
+            pytest.param({"advanced": "usd", "price": 94800}, 11041, id="not advanced"),
+            pytest.param({"reduce_only": True}, 11030, id="nothing to reduce"),
+            pytest.param({"valid_until": 1}, 13888, id="late"),
+        ],
+    )
+    def test_a_refused_edit_leaves_the_order_as_it_was(self, desk, order, params, code):
+        edit = {"order_id": order["order_id"], "amount": 0.03, "price": 94800} | params
+        assert desk.refusal("private/edit", **edit).code == code
+        assert desk.order(order["order_id"]) == order
+
+    def test_valid_until_counts_up_to_its_own_millisecond(self, desk, order):
+        edit = {"order_id": order["order_id"], "amount": 0.03, "price": 94800}
+        desk.call("private/edit", valid_until=desk.now_ms, **edit)
+        late = desk.refusal("private/edit", valid_until=desk.now_ms - 1, **edit)
+        assert late.code == 13888
+
+    def test_the_filled_part_counts_in_the_new_total(self, desk):
+        best, amount = desk.market().best_ask
+        order = desk.buy(amount=float(amount + 1), price=best)["order"]
+        edit = {"order_id": order["order_id"], "price": 94000}
+        edited = desk.call("private/edit", amount=amount + 3, **edit)["order"]
+        assert (edited["amount"], edited["filled_amount"]) == (amount + 3, amount)
+        for too_little in (amount, amount - D("0.01")):
+            assert desk.refusal("private/edit", amount=too_little, **edit).code == 10021
+        desk.call("private/edit", amount=amount + D("0.0001"), **edit)
+
+    def test_a_closed_or_unknown_order_cannot_be_edited(self, desk, order):
+        desk.call("private/cancel", order_id=order["order_id"])
+        edit = {"amount": 0.03, "price": 94800}
+        assert desk.refusal("private/edit", order_id=order["order_id"], **edit).code == 11044
+        assert desk.refusal("private/edit", order_id="X-1", **edit).code == 10004
+        by_label = {"instrument_name": LINEAR, **edit}
+        assert desk.refusal("private/edit_by_label", label="a", **by_label).code == 10004
+        assert desk.refusal("private/edit_by_label", label="b", **by_label).code == 10004
+
+    def test_a_post_only_order_slides_when_an_edit_would_take(self, desk):
+        order = desk.buy(amount=0.01, price=94900, post_only=True)["order"]
+        edited = desk.call("private/edit", order_id=order["order_id"], amount=0.01, price=95100)
+        best = desk.market().best_opposite(Direction.BUY)
+        assert edited["order"]["price"] == best - D("0.1")
+        assert edited["order"]["order_state"] == "open"
+
+    def test_a_pending_secondary_can_be_moved_before_it_lives(self, desk):
+        entry = desk.buy(
+            amount=0.01, price=94900, linked_order_type="one_triggers_other",
+            otoco_config=[{"direction": "sell", "type": "limit", "price": 96000, "label": "t"}],
+        )["order"]  # fmt: skip
+        (pending,) = entry["oto_order_ids"]
+        desk.call("private/edit", order_id=pending, amount=0.01, price=95800)
+        desk.move(94800)
+        (target,) = desk.open_orders()
+        assert (target["label"], target["price"]) == ("t", 95800)
+
+    def test_an_order_of_a_liquidation_is_left_alone(self, desk, order):
+        books = desk.venue.exchange.books
+        books.put(replace(books.orders[order["order_id"]], is_liquidation=True))
+        edit = {"order_id": order["order_id"], "amount": 0.03, "price": 94800}
+        assert desk.refusal("private/edit", **edit).code == 10046
+        assert desk.refusal("private/cancel", order_id=order["order_id"]).code == 10045
+
+
+def test_a_filled_order_may_be_told_apart_under_the_older_reading(make_desk):
+    desk = make_desk(switches=Switches(filled_is_already_filled=True))
+    filled = desk.buy(amount=0.01, type="market")["order"]["order_id"]
+    cancelled = desk.buy(amount=0.01, price=94900)["order"]["order_id"]
+    desk.call("private/cancel", order_id=cancelled)
+    codes = [desk.refusal("private/cancel", order_id=i).code for i in (filled, cancelled)]
+    assert codes == [11008, 11044]
+
+
+class TestOrigin:
+    @pytest.mark.parametrize(
+        ("origin", "flags"),
+        [
+            (Origin.API, {"api": True, "web": False}),
+            (Origin.WEB, {"api": False, "web": True}),
+            (Origin.MOBILE, {"api": False, "web": False, "mobile": True}),
+        ],
+    )
+    def test_an_order_and_its_trades_say_where_they_came_from(self, desk, origin, flags):
+        form = OrderForm(
+            instrument_name=LINEAR,
+            direction=Direction.BUY,
+            order_type=OrderType.MARKET,
+            amount=D("0.01"),
+        )
+        desk.subscribe("user.changes.any.any.raw")
+        engine = desk.venue.exchange.engine
+        placed = engine.place(form, now_ms=desk.now_ms, origin=origin)
+        desk.wait(1000)
+        order = desk.order(placed.order.order_id)
+        assert {name: order.get(name) for name in flags} == flags
+        assert ("mobile" in order) is ("mobile" in flags)
+        (trade,) = desk.trades()
+        assert trade["api"] is flags["api"]
+        assert (order["label"], trade["user_id"]) == ("", order["user_id"])
+        assert desk.on("user.changes.any.any.raw")[0]["orders"] == [order]
+
+
+def test_everything_about_an_order_survives_a_restart(make_desk, tmp_path):
+    state_file = StateFile(tmp_path / "paper.db")
+    desk = make_desk()
+    desk.buy(amount=1.0, price=94900, display_amount=0.1, mmp=True, label="ice")
+    _, amount = desk.market().best_ask
+    desk.buy(amount=float(amount + 1), type="market_limit", label="ml")
+    desk.sell(amount=0.01, type="trailing_stop", trigger="last_price", trigger_offset=300)
+    state_file.save(desk.changes())
+    again = make_desk(saved=state_file.load())
+    assert again.open_orders() == desk.open_orders()
+    state_file.close()

@@ -3,7 +3,11 @@
 from decimal import Decimal
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from vigil.paper.persistence import StateFile
+from vigil.paper.refusals import Refusal
 from vigil.paper.switches import Switches
 
 D = Decimal
@@ -256,3 +260,246 @@ def test_a_malformed_bracket_is_refused_before_anything_is_placed(desk, config):
     params = bracket("buy", 0.01, 94000, 96000) | {"otoco_config": config}
     assert desk.refusal("private/buy", instrument_name=LINEAR, **params).code == -32602
     assert desk.position()["size"] == 0
+
+
+SECONDARIES = [
+    pytest.param({"type": "limit", "price": 96000}, "open", id="limit"),
+    pytest.param({"type": "market"}, "filled", id="market"),
+    pytest.param({"type": "market_limit"}, "filled", id="market_limit"),
+    pytest.param(
+        {"type": "stop_market", "trigger": "mark_price", "trigger_price": 94000}, "untriggered",
+        id="stop_market",
+    ),
+    pytest.param(
+        {"type": "stop_limit", "trigger": "mark_price", "trigger_price": 94000, "price": 93900},
+        "untriggered", id="stop_limit",
+    ),
+    pytest.param(
+        {"type": "take_market", "trigger": "last_price", "trigger_price": 96000}, "untriggered",
+        id="take_market",
+    ),
+    pytest.param(
+        {"type": "take_limit", "trigger": "index_price", "trigger_price": 96000, "price": 96100},
+        "untriggered", id="take_limit",
+    ),
+    pytest.param(
+        {"type": "trailing_stop", "trigger": "mark_price", "trigger_offset": 300}, "untriggered",
+        id="trailing_stop",
+    ),
+    pytest.param(
+        {"type": "limit", "price": 96000, "time_in_force": "good_til_day"}, "open", id="for a day"
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("secondary", "state"), SECONDARIES)
+def test_a_secondary_may_be_of_any_type(desk, secondary, state):
+    desk.buy(
+        amount=0.01, price=94900, linked_order_type="one_triggers_other",
+        otoco_config=[{"direction": "sell", "label": "s", "reduce_only": True, **secondary}],
+    )  # fmt: skip
+    desk.move(94850)
+    (order,) = desk.by_label("s")
+    assert order["order_state"] == state
+    if secondary["type"] == "trailing_stop":
+        mark = desk.market().mark_price
+        assert (order["trigger_price"], order["trigger_reference_price"]) == (mark - 300, mark)
+
+
+def test_one_order_may_trigger_many(desk):
+    entry = desk.buy(
+        amount=0.03, type="market", linked_order_type="one_triggers_other",
+        otoco_config=[{"direction": "sell", "type": "limit", "price": 96000 + step, "amount": D("0.01")}
+                      for step in range(3)],
+    )["order"]  # fmt: skip
+    assert len(entry["oto_order_ids"]) == 3
+    assert "is_primary_otoco" not in entry
+    assert entry["trigger_fill_condition"] == "first_hit"
+    assert [order["price"] for order in desk.open_orders()] == [96000, 96001, 96002]
+
+
+def test_a_waiting_secondary_is_marked_as_one(desk):
+    entry = place(
+        desk, LINEAR, "buy", **bracket("buy", 0.01, 94000, 96000, type="limit", price=94900)
+    )
+    for order_id in entry["oto_order_ids"]:
+        assert order_id.startswith("OTO-")
+        pending = desk.order(order_id)
+        assert pending["is_secondary_oto"] is True
+        assert pending["primary_order_id"] == entry["order_id"]
+
+
+def test_cancelling_a_secondary_leaves_its_primary_and_its_pair(desk):
+    entry = place(
+        desk, LINEAR, "buy", **bracket("buy", 0.01, 94000, 96000, type="limit", price=94900)
+    )
+    assert desk.call("private/cancel_by_label", label="stop") == 1
+    desk.move(94850)
+    assert desk.order(entry["order_id"])["order_state"] == "filled"
+    assert [order["label"] for order in desk.open_orders()] == ["target"]
+
+
+def test_secondaries_of_a_trigger_order_wait_for_what_it_spawns(desk):
+    entry = place(
+        desk, LINEAR, "buy",
+        **bracket("buy", 0.01, 94500, 97000, type="stop_market", trigger="index_price",
+                  trigger_price=95500),
+    )  # fmt: skip
+    desk.move(95600)
+    assert desk.order(entry["order_id"])["order_state"] == "triggered"
+    stop, target = desk.open_orders()
+    spawned = desk.by_label("entry")[1]
+    assert {stop["primary_order_id"], target["primary_order_id"]} == {spawned["order_id"]}
+
+
+def test_secondaries_of_a_trigger_order_that_is_rejected_end_with_it(desk):
+    entry = place(
+        desk, LINEAR, "buy",
+        **bracket("buy", 60, 94500, 97000, type="stop_market", trigger="index_price",
+                  trigger_price=95500),
+    )  # fmt: skip
+    desk.move(95600)
+    assert desk.order(entry["order_id"])["order_state"] == "rejected"
+    for order_id in entry["oto_order_ids"]:
+        assert desk.order(order_id)["cancel_reason"] == "oto_primary_closed"
+
+
+def test_a_rejecting_post_only_target_that_would_take_vanishes(desk):
+    secondary = {"direction": "sell", "type": "limit", "price": 94500, "label": "t",
+                 "post_only": True, "reject_post_only": True}  # fmt: skip
+    linked = {"linked_order_type": "one_triggers_other", "otoco_config": [secondary]}
+    desk.buy(amount=0.01, type="market", **linked)
+    assert desk.by_label("t") == []
+
+
+def test_a_secondary_beyond_the_margin_is_rejected_when_its_turn_comes(desk):
+    secondary = {"direction": "buy", "type": "limit", "price": 94000, "label": "s", "amount": D(60)}
+    linked = {"linked_order_type": "one_triggers_other", "otoco_config": [secondary]}
+    desk.buy(amount=0.01, type="market", **linked)
+    (order,) = desk.by_label("s")
+    assert (order["order_state"], order["filled_amount"]) == ("rejected", 0)
+
+
+def pair(desk, condition, amount, **extra):
+    """A target and a stop over a long position, under a fill condition."""
+    return desk.sell(
+        amount=amount, price=96000, label="target", reduce_only=True,
+        linked_order_type="one_cancels_other", trigger_fill_condition=condition,
+        otoco_config=[{"direction": "sell", "type": "stop_market", "trigger": "mark_price",
+                       "trigger_price": 94000, "label": "stop", "reduce_only": True}],
+        **extra,
+    )["order"]  # fmt: skip
+
+
+class TestPairConditions:
+    """A target of which only a part fills, by the amount at the best price."""
+
+    @pytest.mark.parametrize(
+        ("condition", "left"),
+        [("first_hit", None), ("complete_fill", 2), ("incremental", "rest")],
+    )
+    def test_a_part_of_one_takes_what_its_condition_says_of_the_other(self, desk, condition, left):
+        desk.buy(amount=2.0, type="market")
+        pair(desk, condition, 2.0)
+        desk.move("95997")
+        (target,) = desk.by_label("target")
+        assert 0 < target["filled_amount"] < 2
+        (stop,) = desk.by_label("stop")
+        if left is None:
+            assert stop["cancel_reason"] == "oco_other_closed"
+        else:
+            assert stop["order_state"] == "untriggered"
+            rest = 2 - target["filled_amount"]
+            assert stop["amount"] == (rest if left == "rest" else 2)
+        desk.move(96500)
+        assert desk.by_label("stop")[0]["order_state"] == "cancelled"
+        assert desk.position()["size"] == 0
+
+    @pytest.mark.parametrize("condition", ["complete_fill", "incremental"])
+    def test_a_stop_of_such_a_pair_takes_the_pair_along_when_it_fires(self, desk, condition):
+        desk.buy(amount=0.01, type="market")
+        pair(desk, condition, 0.01)
+        desk.move(93900)
+        _, fired = desk.by_label("stop")
+        assert (fired["order_state"], fired["oco_ref"]) == (
+            "filled",
+            desk.by_label("target")[0]["oco_ref"],
+        )
+        assert desk.by_label("target")[0]["cancel_reason"] == "oco_other_closed"
+
+
+@pytest.mark.parametrize(
+    ("other", "code"),
+    [
+        pytest.param({"price": 93000}, 10005, id="band"),
+        pytest.param(
+            {"type": "stop_market", "trigger": "mark_price", "trigger_price": 96000}, 11036,
+            id="crossed",
+        ),
+        pytest.param(
+            {"price": 94000, "post_only": True, "reject_post_only": True}, 11054, id="post only"
+        ),
+    ],
+)  # fmt: skip
+def test_the_other_of_a_pair_has_to_fit_the_market_as_well(desk, other, code):
+    params = {
+        "instrument_name": LINEAR, "amount": 0.01, "price": 96000,
+        "linked_order_type": "one_cancels_other",
+        "otoco_config": [{"direction": "sell", "type": "limit", **other}],
+    }  # fmt: skip
+    assert desk.refusal("private/sell", **params).code == code
+    assert desk.open_orders() == []
+
+
+def test_links_survive_a_restart(make_desk, tmp_path):
+    state_file = StateFile(tmp_path / "paper.db")
+    desk = make_desk()
+    place(desk, LINEAR, "buy", **bracket("buy", 0.01, 94000, 96000, type="limit", price=94900))
+    desk.buy(amount=0.01, type="market")
+    state_file.save(desk.changes())
+    again = make_desk(saved=state_file.load())
+    again.move(94850)
+    assert {order["label"] for order in again.open_orders()} == {"stop", "target"}
+    again.move(96100)
+    assert again.open_orders() == []
+    assert again.by_label("stop")[0]["cancel_reason"] == "oco_other_closed"
+    state_file.close()
+
+
+prices = st.lists(st.integers(93_600, 96_600), min_size=1, max_size=15)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    prices,
+    st.sampled_from(["buy", "sell"]),
+    st.sampled_from(["first_hit", "complete_fill", "incremental"]),
+    st.integers(1, 3000),
+)
+def test_a_bracket_never_turns_its_position_and_only_one_of_its_pair_closes_it(
+    make_desk_once, walk, side, condition, milli
+):
+    desk, sign = make_desk_once(), 1 if side == "buy" else -1
+    amount = D(milli) / 1000
+    try:
+        place(
+            desk, LINEAR, side,
+            **bracket(side, amount, 95000 - sign * 800, 95000 + sign * 800,
+                      trigger_fill_condition=condition),
+        )  # fmt: skip
+    except Refusal:
+        return
+    entered = desk.position()["size"]
+    for price in walk:
+        desk.move(price)
+        size = desk.position()["size"]
+        assert 0 <= size * sign <= entered * sign
+        filled = {
+            label: sum(o.get("filled_amount", D(0)) for o in desk.by_label(label))
+            for label in ("stop", "target")
+        }
+        assert entered * sign - sum(filled.values()) == size * sign
+        if condition == "first_hit":
+            assert not (filled["stop"] and filled["target"])
+        if not size:
+            assert desk.open_orders() == []

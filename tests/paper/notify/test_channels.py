@@ -2,10 +2,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vigil.paper.market.instruments import LISTING_BY_NAME
+from vigil.paper.market.instruments import PERPETUALS, Catalogue
 from vigil.paper.notify.channels import Topic, parse_channel
 
 LINEAR = "BTC_USDC-PERPETUAL"
+CATALOGUE = Catalogue(PERPETUALS)
 words = st.sampled_from(
     ["ticker", "book", "user", "trades", "orders", "portfolio", "chart", "none", "any", "future",
      "USDC", "usdc", "raw", "100ms", "10", "1D", LINEAR, "btc_usd", "platform_state", ""]
@@ -14,7 +15,7 @@ words = st.sampled_from(
 
 @given(st.lists(words, max_size=6).map(".".join))
 def test_any_name_is_a_topic_or_none(name):
-    assert isinstance(parse_channel(name), Topic | None)
+    assert isinstance(parse_channel(name, CATALOGUE), Topic | None)
 
 
 @pytest.mark.parametrize(
@@ -26,10 +27,10 @@ def test_any_name_is_a_topic_or_none(name):
     ],
 )  # fmt: skip
 def test_a_name_that_is_almost_right_is_none(name):
-    assert parse_channel(name) is None
+    assert parse_channel(name, CATALOGUE) is None
 
 
 def test_linear_instruments_belong_to_their_settlement_currency():
-    topic = parse_channel("user.orders.future.USDC.raw")
-    assert topic.covers(LISTING_BY_NAME[LINEAR])
-    assert not topic.covers(LISTING_BY_NAME["BTC-PERPETUAL"])
+    topic = parse_channel("user.orders.future.USDC.raw", CATALOGUE)
+    assert topic.covers(CATALOGUE.by_name[LINEAR])
+    assert not topic.covers(CATALOGUE.by_name["BTC-PERPETUAL"])

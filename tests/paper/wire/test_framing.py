@@ -21,11 +21,15 @@ def test_fractions_are_exact_both_ways():
 def test_ids_are_echoed_as_they_came(request_id):
     frame = json.dumps({"jsonrpc": "2.0", "id": request_id, "method": "public/test"})
     request = parse_frame(frame)
-    message = json.loads(reply(request.request_id, 1, received_us=5, spent_us=2))
+    message = reply(request.request_id, 1, received_us=5, spent_us=2)
     assert message.get("id") == request_id
     assert ("id" in message) is (request_id is not None)
     assert (message["usIn"], message["usOut"], message["usDiff"]) == (5, 7, 2)
     assert message["testnet"] is True
+
+
+def test_a_method_may_be_named_by_its_path():
+    assert parse_frame('{"method": "/private/buy"}').method == "private/buy"
 
 
 @pytest.mark.parametrize(
@@ -50,7 +54,7 @@ def test_what_is_no_request_is_refused_by_code(frame, code):
 
 
 def test_an_error_carries_data_only_when_it_has_some():
-    bare = json.loads(reply(1, Refusal(13004, "invalid_credentials"), received_us=0, spent_us=0))
+    bare = reply(1, Refusal(13004, "invalid_credentials"), received_us=0, spent_us=0)
     assert bare["error"] == {"code": 13004, "message": "invalid_credentials"}
 
 

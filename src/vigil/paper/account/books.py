@@ -8,11 +8,17 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
+from vigil.domain.instrument import contract_of
 from vigil.domain.money import ZERO
 from vigil.domain.order import Direction
-from vigil.paper.account.orders import LogRow, PaperOrder, PaperTrade
+from vigil.paper.account.funding import FundingHour
+from vigil.paper.account.log_rows import LiquidationNotice, LogRow, SettlementRow
+from vigil.paper.account.order_records import OrderRecords
+from vigil.paper.account.orders import PaperOrder, PaperTrade, TriggerEnd
 from vigil.paper.account.positions import PaperPosition
-from vigil.paper.market.instruments import LISTING_BY_NAME
+from vigil.paper.account.shelf import Shelf
+from vigil.paper.account.trade_records import TradeRecords
+from vigil.paper.switches import Switches
 
 # Where counters start: large, as on the exchange, so that nobody parses ids as small integers.
 _FIRST = {
@@ -22,6 +28,8 @@ _FIRST = {
     "trigger": 19_000,
     "change": 118_850_000_000,
     "user_seq": 6_000,
+    "log": 610_000_000,
+    "settlement": 1_000,
 }
 
 
@@ -30,13 +38,17 @@ class Cash:
     """One currency of the account.
 
     Args:
-        balance: Moved by fees, and at settlement by session profit.
-        session_rpl: Profit realised since the last settlement.
+        balance: Moved by fees and option premiums, and at settlement by session profit.
+        session_rpl: Profit of futures since the last settlement, realised and funding.
+        options_session_rpl: The same of options, for show: their cash has moved already.
+        liquidation_ms: When the next round of a liquidation is due; None while there is none.
     """
 
     currency: str
     balance: Decimal
     session_rpl: Decimal = ZERO
+    options_session_rpl: Decimal = ZERO
+    liquidation_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,13 +74,65 @@ class Traded:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TradesForgotten:
+    """The oldest executions were dropped to make room."""
+
+    trade_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TriggerEnded:
+    """A trigger order ended; the oldest ends may have been dropped to make room."""
+
+    end: TriggerEnd
+    dropped: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Logged:
     """A row was added to the transaction log."""
 
     row: LogRow
 
 
-Entry = OrderChanged | OrderForgotten | Traded | Logged
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settled:
+    """A row was added to the settlement history."""
+
+    row: SettlementRow
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FundingRecorded:
+    """An hour of a perpetual's funding ended."""
+
+    hour: FundingHour
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiquidationNoticed:
+    """A liquidation began, moved a position, or ended."""
+
+    notice: LiquidationNotice
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wiped:
+    """Everything that was kept is void; what is true now follows."""
+
+
+Entry = (
+    OrderChanged
+    | OrderForgotten
+    | Traded
+    | TradesForgotten
+    | TriggerEnded
+    | Logged
+    | Settled
+    | FundingRecorded
+    | LiquidationNoticed
+    | Wiped
+)
 
 
 class Books:
@@ -78,10 +142,13 @@ class Books:
         balances: Starting cash by currency.
     """
 
-    def __init__(self, balances: Mapping[str, Decimal]) -> None:
-        self.orders: dict[str, PaperOrder] = {}
-        self.trades: list[PaperTrade] = []
+    def __init__(self, balances: Mapping[str, Decimal], switches: Switches | None = None) -> None:
+        self.switches = switches or Switches()
+        self.order_records = OrderRecords()
+        self.trade_records = TradeRecords()
+        self.trigger_ends: Shelf[TriggerEnd] = Shelf()
         self.log: list[LogRow] = []
+        self.settlements: list[SettlementRow] = []
         self.positions: dict[str, PaperPosition] = {}
         self.cash = {
             currency: Cash(currency=currency, balance=balance)
@@ -89,45 +156,103 @@ class Books:
         }
         self.counters: dict[str, int] = {}
         self.journal: list[Entry] = []
-        self._live: dict[str, dict[str, None]] = {}
-        self._by_label: dict[str, dict[str, None]] = {}
-        self._trades_by_order: dict[str, list[PaperTrade]] = {}
 
-    def next_number(self, kind: str, scope: str = "") -> int:
+    @property
+    def orders(self) -> Mapping[str, PaperOrder]:
+        """Orders that can be asked for by their id: live ones, and those that closed recently."""
+        return self.order_records.by_id
+
+    @property
+    def trades(self) -> list[PaperTrade]:
+        """Every execution that is still kept, as they came."""
+        return self.trade_records.everything()
+
+    def next_number(self, kind: str, scope: str = "", *, step: int = 1) -> int:
         """The next value of a counter: its kind, and within it one count per scope."""
         name = f"{kind}:{scope}" if scope else kind
-        self.counters[name] = self.counters.get(name, _FIRST.get(kind, 0)) + 1
+        self.counters[name] = self.counters.get(name, _FIRST.get(kind, 0)) + step
         return self.counters[name]
 
     def put(self, order: PaperOrder, *, is_silent: bool = False) -> PaperOrder:
         """Keep the order's new state."""
-        self._index(order)
+        dropped = self.order_records.put(order)
         self.journal.append(OrderChanged(order=order, is_silent=is_silent))
+        self.journal.extend(OrderForgotten(order_id=old.order_id) for old in dropped)
         return order
 
     def forget(self, order_id: str) -> None:
         """Drop a pending order's record."""
-        order = self.orders.pop(order_id)
-        self._by_label.get(order.label, {}).pop(order_id, None)
+        self.order_records.forget(order_id)
         self.journal.append(OrderForgotten(order_id=order_id))
 
     def add_trade(self, trade: PaperTrade) -> None:
         """Keep an execution."""
-        self._index_trade(trade)
+        dropped = self.trade_records.add(trade)
         self.journal.append(Traded(trade=trade))
+        if dropped:
+            self.journal.append(TradesForgotten(trade_ids=tuple(old.trade_id for old in dropped)))
+
+    def add_trigger_end(self, end: TriggerEnd) -> None:
+        """Keep how a trigger order ended."""
+        dropped = self.trigger_ends.add(end.timestamp_ms, end)
+        self.journal.append(TriggerEnded(end=end, dropped=tuple(old.number for old in dropped)))
+
+    def age(self, now_ms: int) -> None:
+        """Let orders that closed long enough ago leave the recent store."""
+        self.order_records.age(now_ms)
 
     def add_row(self, row: LogRow) -> None:
         """Keep a row of the transaction log."""
         self.log.append(row)
         self.journal.append(Logged(row=row))
 
-    def book_cash(self, currency: str, *, fee: Decimal, profit_loss: Decimal) -> Cash:
-        """Take a fee from cash at once and add profit to the session."""
-        cash = self.cash[currency]
+    def add_settlement(self, row: SettlementRow) -> None:
+        """Keep a row of the settlement history."""
+        self.settlements.append(row)
+        self.journal.append(Settled(row=row))
+
+    def add_funding_hour(self, hour: FundingHour) -> None:
+        """Let an hour of funding be kept; who reckons it remembers it."""
+        self.journal.append(FundingRecorded(hour=hour))
+
+    def notice_liquidation(self, notice: LiquidationNotice) -> None:
+        """Let the account hear of a liquidation."""
+        self.journal.append(LiquidationNoticed(notice=notice))
+
+    def next_user_seq(self, currency: str) -> int:
+        """The next number of the transaction log."""
+        return self.next_number("user_seq", currency if self.switches.user_seq_per_currency else "")
+
+    def book_cash(
+        self,
+        currency: str,
+        *,
+        change: Decimal = ZERO,
+        session_rpl: Decimal = ZERO,
+        options_session_rpl: Decimal = ZERO,
+    ) -> Cash:
+        """Change cash at once, and add profit to the session of futures or of options."""
+        cash = self.cash_of(currency)
         self.cash[currency] = replace(
-            cash, balance=cash.balance - fee, session_rpl=cash.session_rpl + profit_loss
+            cash,
+            balance=cash.balance + change,
+            session_rpl=cash.session_rpl + session_rpl,
+            options_session_rpl=cash.options_session_rpl + options_session_rpl,
         )
         return self.cash[currency]
+
+    def cash_of(self, currency: str) -> Cash:
+        """A currency of the account; empty when nothing was ever in it."""
+        return self.cash.get(currency) or Cash(currency=currency, balance=ZERO)
+
+    def is_liquidating(self, currency: str) -> bool:
+        """Whether the exchange is closing the account's positions in a currency by force."""
+        return self.cash_of(currency).liquidation_ms is not None
+
+    def active_names(self) -> tuple[str, ...]:
+        """Instruments with a position or a live order."""
+        held = (name for name, position in self.positions.items() if position.size)
+        return tuple(dict.fromkeys((*held, *self.order_records.live_names())))
 
     def position(self, instrument_name: str) -> PaperPosition:
         """The net position; flat when there never was one."""
@@ -135,20 +260,15 @@ class Books:
 
     def live_orders(self, instrument_name: str | None = None) -> Iterator[PaperOrder]:
         """Orders that rest or wait for a trigger, oldest first; pending secondaries excluded."""
-        names = self._live if instrument_name is None else (instrument_name,)
-        for name in names:
-            for order_id in tuple(self._live.get(name, ())):
-                order = self.orders[order_id]
-                if order.is_live:
-                    yield order
+        return self.order_records.live(instrument_name)
 
     def labelled(self, label: str) -> list[PaperOrder]:
         """Every order with that label, oldest first."""
-        return [self.orders[order_id] for order_id in self._by_label.get(label, ())]
+        return self.order_records.labelled(label)
 
     def trades_of(self, order_id: str) -> list[PaperTrade]:
         """An order's executions, oldest first."""
-        return self._trades_by_order.get(order_id, [])
+        return self.trade_records.of_order(order_id)
 
     def uncovered(self, instrument_name: str, direction: Direction) -> Decimal:
         """What of the position no resting reduce-only order in `direction` covers yet.
@@ -177,27 +297,33 @@ class Books:
         positions: Iterable[PaperPosition],
         cash: Iterable[Cash],
         counters: Mapping[str, int],
+        settlements: Iterable[SettlementRow] = (),
+        trigger_ends: Iterable[TriggerEnd] = (),
     ) -> None:
         """Take back books that were kept. Connections are gone, so orders forget theirs."""
-        for order in orders:
-            self._index(replace(order, connection_id=None))
+        self.order_records.restore(replace(order, connection_id=None) for order in orders)
         for trade in trades:
-            self._index_trade(trade)
+            self.trade_records.add(trade)
+        for end in trigger_ends:
+            self.trigger_ends.add(end.timestamp_ms, end)
         self.log.extend(log)
         self.positions |= {position.instrument_name: position for position in positions}
         self.cash |= {item.currency: item for item in cash}
         self.counters |= counters
+        self.settlements.extend(settlements)
+        self._share_sessions()
 
-    def _index(self, order: PaperOrder) -> None:
-        assert order.instrument_name in LISTING_BY_NAME, order
-        self.orders[order.order_id] = order
-        self._by_label.setdefault(order.label, {})[order.order_id] = None
-        live = self._live.setdefault(order.instrument_name, {})
-        if order.is_live and not order.is_pending:
-            live[order.order_id] = None
-        else:
-            live.pop(order.order_id, None)
-
-    def _index_trade(self, trade: PaperTrade) -> None:
-        self.trades.append(trade)
-        self._trades_by_order.setdefault(trade.order_id, []).append(trade)
+    def _share_sessions(self) -> None:
+        """In files of earlier versions only cash knows the session's profit, and no position."""
+        left = {item.currency: item.session_rpl for item in self.cash.values()}
+        owners: dict[str, PaperPosition] = {}
+        for name, position in self.positions.items():
+            contract = contract_of(name)
+            if not contract.is_option and contract.settlement_currency in left:
+                left[contract.settlement_currency] -= position.session_rpl
+                owners.setdefault(contract.settlement_currency, position)
+        for currency, owner in owners.items():
+            if left[currency]:
+                self.positions[owner.instrument_name] = replace(
+                    owner, session_rpl=owner.session_rpl + left[currency]
+                )

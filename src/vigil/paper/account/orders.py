@@ -7,10 +7,11 @@ from enum import StrEnum
 from vigil.domain.money import ZERO
 from vigil.domain.order import Direction, OrderType, TimeInForce, Trigger
 
-TRIGGER_TYPES = frozenset(
-    {OrderType.STOP_MARKET, OrderType.STOP_LIMIT, OrderType.TAKE_MARKET, OrderType.TAKE_LIMIT}
-)
 STOP_TYPES = frozenset({OrderType.STOP_MARKET, OrderType.STOP_LIMIT})
+TAKE_TYPES = frozenset({OrderType.TAKE_MARKET, OrderType.TAKE_LIMIT})
+# These protect a position: they fire when the price goes against the order's own direction.
+PROTECTIVE_TYPES = STOP_TYPES | {OrderType.TRAILING_STOP}
+TRIGGER_TYPES = PROTECTIVE_TYPES | TAKE_TYPES
 LIMIT_TYPES = frozenset({OrderType.LIMIT, OrderType.STOP_LIMIT, OrderType.TAKE_LIMIT})
 IMMEDIATE = frozenset({TimeInForce.IMMEDIATE_OR_CANCEL, TimeInForce.FILL_OR_KILL})
 
@@ -24,6 +25,21 @@ class OrderState(StrEnum):
     FILLED = "filled"
     CANCELLED = "cancelled"
     REJECTED = "rejected"
+
+
+class Origin(StrEnum):
+    """Where an order was given."""
+
+    API = "api"
+    WEB = "web"
+    MOBILE = "mobile"
+
+
+class Advanced(StrEnum):
+    """What the price of an option's order is named in, when not in its coin."""
+
+    USD = "usd"
+    IMPLIED_VOLATILITY = "implv"
 
 
 class LinkedType(StrEnum):
@@ -47,7 +63,10 @@ class OrderForm:
     """An order as asked for, syntactically right; `admission` decides whether it may enter.
 
     Args:
-        price: For limit kinds; None for market kinds.
+        price: For limit kinds; None for market kinds. With `advanced` it is named in that unit
+            until admission reckons it in coin.
+        trigger_offset: Of a trailing stop: how far behind the best price it follows.
+        display_amount: Of an iceberg: what others see of it.
         linked: Secondary orders, of the same instrument.
     """
 
@@ -63,6 +82,11 @@ class OrderForm:
     reduce_only: bool = False
     trigger: Trigger | None = None
     trigger_price: Decimal | None = None
+    trigger_offset: Decimal | None = None
+    display_amount: Decimal | None = None
+    mmp: bool = False
+    advanced: Advanced | None = None
+    advanced_price: Decimal | None = None
     valid_until_ms: int | None = None
     linked_type: LinkedType | None = None
     fill_condition: FillCondition = FillCondition.FIRST_HIT
@@ -76,6 +100,10 @@ class PaperOrder:
     Args:
         price: Limit, or the band bound of a market order; None while a market kind waits for its
             trigger (the wire says `"market_price"`).
+        trigger_price: Of a trailing stop: where it stands now, `trigger_offset` behind the best.
+        trigger_reference_price: Of a trailing stop: the reference when it was placed.
+        original_order_type: What it was placed as, when it became something else.
+        advanced_price: The price as it was named, in USD or as a volatility in percent.
         parts: What filled, as (amount, price).
         is_pending: A secondary that waits for its primary; it has an `OTO-` id until then.
         activated_amount: Of a pending secondary: how much of it was placed already.
@@ -112,6 +140,16 @@ class PaperOrder:
     activated_amount: Decimal = ZERO
     fill_condition: FillCondition | None = None
     connection_id: int | None = None
+    trigger_offset: Decimal | None = None
+    trigger_reference_price: Decimal | None = None
+    display_amount: Decimal | None = None
+    mmp: bool = False
+    original_order_type: OrderType | None = None
+    origin: Origin = Origin.API
+    is_liquidation: bool = False
+    advanced: Advanced | None = None
+    advanced_price: Decimal | None = None
+    is_auto_replaced: bool = False
 
     @property
     def remaining(self) -> Decimal:
@@ -144,6 +182,9 @@ class PaperTrade:
         state: The order's state after this trade.
         tick_direction: 0 plus, 1 zero-plus, 2 minus, 3 zero-minus.
         closed_amount: The part that closed a position; the rest opened one.
+        liquidation: Who was liquidated by it: maker `M`, taker `T` or both `MT`.
+        iv, underlying_price: Of an option: volatility that the price implies, in percent, and the
+            forward it is reckoned on.
     """
 
     trade_id: str
@@ -168,35 +209,26 @@ class PaperTrade:
     post_only: bool
     reduce_only: bool
     closed_amount: Decimal = ZERO
+    liquidation: str | None = None
+    origin: Origin = Origin.API
+    mmp: bool = False
+    iv: Decimal | None = None
+    underlying_price: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LogRow:
-    """One row of the transaction log: the opening or the closing part of a trade.
+class TriggerEnd:
+    """How a trigger order ended, for the trigger order history.
 
     Args:
-        side: `open buy`, `open sell`, `close buy` or `close sell`.
-        position: Signed size after the row.
-        change: Effect on cash: minus the commission.
-        cashflow: Session profit that the row realised; reaches cash at settlement.
+        order: As it was at its end.
+        outcome: `triggered`, `cancelled`, or `rejected:` with the reason.
+        spawned_order_id, spawned_price: Of the order that it became; None when there is none.
     """
 
-    user_seq: int
+    number: int
     timestamp_ms: int
-    currency: str
-    instrument_name: str
-    side: str
-    amount: Decimal
-    price: Decimal
-    position: Decimal
-    commission: Decimal
-    cashflow: Decimal
-    change: Decimal
-    balance: Decimal
-    equity: Decimal
-    mark_price: Decimal
-    index_price: Decimal
-    trade_id: str
-    order_id: str
-    is_maker: bool
-    row_type: str = "trade"
+    order: PaperOrder
+    outcome: str
+    spawned_order_id: str | None = None
+    spawned_price: Decimal | None = None

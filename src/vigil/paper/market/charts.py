@@ -80,6 +80,8 @@ class Chart:
         elif minute_ms < self._last_ms:  # the wall clock stepped back; stay in the later minute
             minute_ms = self._last_ms
         known = self._minutes.get(minute_ms)
+        if known is not None and price == known.close:
+            return
         self._minutes[minute_ms] = (
             replace(known, high=max(known.high, price), low=min(known.low, price), close=price)
             if known

@@ -33,10 +33,10 @@ Volatility lies within Razor's bounds at 98 of 100 closes, and at 89 with a minu
 
 import math
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
+from typing import Any, Protocol
 
 OhlcPrices = tuple[Decimal, Decimal, Decimal, Decimal]
 
@@ -79,10 +79,25 @@ FLUTTER_MEMORY_S = 4.0
 
 _HISTORY_STEP_S = 6.0
 _STEPS_PER_MINUTE = 10
-_CENT = Decimal("0.01")
 
 
-class _Noise:
+class LogPath(Protocol):
+    """The logarithm of a price, relative to where it began."""
+
+    def advance(self, step_s: float) -> float:
+        """Move on by that many market seconds and return where it is."""
+        ...
+
+    def snapshot(self) -> dict[str, Any]:
+        """All that `restore` needs, as JSON values."""
+        ...
+
+    def restore(self, snapshot: Mapping[str, Any]) -> None:
+        """Take back a snapshot."""
+        ...
+
+
+class Noise:
     """An Ornstein-Uhlenbeck process about zero, begun anywhere in its long-run spread."""
 
     __slots__ = ("level", "memory_s", "spread")
@@ -93,6 +108,7 @@ class _Noise:
         self.level = dice.gauss(0.0, spread)
 
     def advance(self, step_s: float, dice: random.Random) -> float:
+        """Move on by that many seconds and return the level there."""
         fade = math.exp(-step_s / self.memory_s)
         self.level = self.level * fade + dice.gauss(0.0, self.spread * math.sqrt(1 - fade * fade))
         return self.level
@@ -167,8 +183,8 @@ class _LogWalk:
         # A text seed goes through SHA-512, not through hash(): the same in every process.
         self.dice = random.Random(seed)  # noqa: S311 - a market, not a secret
         spread = SLOW_NOISE * math.sqrt(SLOW_NOISE_MEMORY_S / 2)
-        self.slow = _Noise(spread, SLOW_NOISE_MEMORY_S, self.dice)
-        self.flutter = _Noise(FLUTTER, FLUTTER_MEMORY_S, self.dice)
+        self.slow = Noise(spread, SLOW_NOISE_MEMORY_S, self.dice)
+        self.flutter = Noise(FLUTTER, FLUTTER_MEMORY_S, self.dice)
         self.start = self.slow.level + self.flutter.level
         self.trend = _Trend(self.dice)
         self.dips = [_Dip(shape, self.dice) for shape in DIPS]
@@ -211,19 +227,33 @@ class PriceWalk:
         seed: The same seed, name and start give the same prices in every process.
         index_name: Mixed into the seed, so that two indexes of one venue move apart.
         start_price: The first price, USD, positive.
+        style: Names another kind of path than the ordinary one; mixed into the seed.
+        make_path: Makes a path of its seed.
+        decimals: Of the price.
     """
 
-    def __init__(self, *, seed: int, index_name: str, start_price: Decimal) -> None:
+    def __init__(
+        self,
+        *,
+        seed: int,
+        index_name: str,
+        start_price: Decimal,
+        style: str = "",
+        make_path: Callable[[str], LogPath] | None = None,
+        decimals: int = 2,
+    ) -> None:
         if not start_price.is_finite() or start_price <= 0:
             raise ValueError(f"start price {start_price} USD is not positive")
-        self._name = f"{index_name}:{seed}"
+        self._name = f"{index_name}:{seed}" + (f":{style}" if style else "")
         self._start_price = start_price
-        self._walk = _LogWalk(f"{self._name}:ahead")
-        self._price = start_price.quantize(_CENT)
+        self._make_path = make_path or _LogWalk
+        self._decimals = decimals
+        self._walk = self._make_path(f"{self._name}:ahead")
+        self._price = start_price.quantize(self._quantum)
 
     @property
     def price(self) -> Decimal:
-        """The current index price, USD, two decimals."""
+        """The current index price, USD, on its decimals."""
         return self._price
 
     def advance(self, market_seconds: float) -> Decimal:
@@ -237,9 +267,9 @@ class PriceWalk:
         The last close is the start price. Always the same for one seed, whatever has been
         advanced, and a shorter history is the end of a longer one: the past is walked backwards.
         """
-        walk = _LogWalk(f"{self._name}:behind")
+        walk = self._make_path(f"{self._name}:behind")
         candles: list[OhlcPrices] = []
-        close = self._start_price.quantize(_CENT)
+        close = self._start_price.quantize(self._quantum)
         for _ in range(minutes):
             prices = [close]
             prices += [
@@ -261,7 +291,7 @@ class PriceWalk:
         """
         if snapshot.get("name") != self._name:
             raise ValueError(f"price snapshot of {snapshot.get('name')!r} is not of {self._name!r}")
-        walk = _LogWalk(f"{self._name}:ahead")
+        walk = self._make_path(f"{self._name}:ahead")
         try:
             price = Decimal(snapshot["price"])
             if not price.is_finite() or price <= 0:
@@ -272,7 +302,12 @@ class PriceWalk:
         self._price, self._walk = price, walk
 
     def _price_at(self, log_price: float) -> Decimal:
-        return Decimal(format(float(self._start_price) * math.exp(log_price), ".2f"))
+        price = float(self._start_price) * math.exp(log_price)
+        return Decimal(format(price, f".{self._decimals}f"))
+
+    @property
+    def _quantum(self) -> Decimal:
+        return Decimal(1).scaleb(-self._decimals)
 
 
 def _finite(number: Any) -> float:

@@ -1,89 +1,255 @@
-"""One instrument's market: mark and index, a synthetic book around mark, bands, the public tape.
+"""One instrument's market: mark, bands, the book around mark with the account's orders in it, tape.
 
-Prices come in by `move`; orders read the book through `takeable`. The book is drawn anew around
-every mark price, so what an order takes from it is there again at the next move.
+Everything follows from the index and is reckoned when it is looked at: most instruments are looked
+at by nobody most of the time.
 """
 
 import random
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from decimal import Decimal
+from enum import StrEnum
 
-from vigil.domain.money import ZERO, round_down, round_nearest
+from vigil.domain.instrument import Kind
+from vigil.domain.money import ZERO, round_nearest
 from vigil.domain.order import Direction, Trigger
+from vigil.paper.market.depth import BookTrouble, Depth, Level
+from vigil.paper.market.index import Index
 from vigil.paper.market.instruments import Listing
+from vigil.paper.market.pricing import (
+    FUTURE_BAND,
+    PERPETUAL_BAND,
+    OptionQuote,
+    future_mark,
+)
 from vigil.paper.market.tape import PublicTrade
 
-Level = tuple[Decimal, Decimal]
+OwnOrders = Callable[[str], Iterable[tuple[Direction, Decimal, Decimal]]]
 
-# Limit orders outside mark +-1.5 % are refused, and a market order stops there.
-# Source: derived from recorded market orders, price against mark (order parameters).
-BAND = Decimal("0.015")
-
-_PRICE_QUANTUM = Decimal("0.01")  # of mark and index, as recorded
-_LEVELS = 25
-_HALF_SPREAD = Decimal("0.000005")  # of mark
-_LEVEL_GAP = Decimal("0.00002")  # of mark
-_LEVEL_NOTIONAL_USD = Decimal(20_000)  # at the best price; deeper levels hold more
-_WEIGHT_MIN, _WEIGHT_MAX = 50, 150  # percent of a level's ordinary amount
-_REDRAWN_PER_MOVE = 3
 _TAPE_LENGTH = 1000
+_IV_QUANTUM = Decimal("0.01")
+
+
+class BookState(StrEnum):
+    """What an order book is doing; only an open one takes orders and trades.
+
+    Source: Deribit API v2, `state` of the order book, life cycle since January 2026.
+    """
+
+    OPEN = "open"
+    SETTLEMENT = "settlement"
+    DELIVERED = "delivered"
+    INACTIVE = "inactive"
+    LOCKED = "locked"
+    HALTED = "halted"
+    ARCHIVIZED = "archivized"
+
+
+EMPTY_STATES = frozenset({BookState.DELIVERED, BookState.INACTIVE, BookState.ARCHIVIZED})
+
+
+def _nobody(_name: str) -> Iterable[tuple[Direction, Decimal, Decimal]]:
+    return ()
+
+
+def _ignore(_name: str) -> None:
+    pass
 
 
 class Market:
     """One instrument's prices and book.
 
+    Attributes `current_funding` and `funding_8h` of a perpetual are rates per eight hours,
+    `interest_value` is what they added up to since the last settlement, and `delivery_price` is set
+    once the instrument is delivered; clearing keeps them.
+
     Args:
-        index_price: Where the index starts.
-        premium: Mark over index, as a fraction; inside +-0.025 % funding is zero.
+        index: What its prices follow.
+        premium: Mark of a perpetual over index, as a fraction; inside +-0.025 % funding is zero.
+        own_orders: Gives side, price and visible amount of the account's resting orders.
+        underlying_index: Of an option: the future of its expiry, or what stands for one.
+        on_state: Told the instrument's name after every change of its state.
+        on_trade: The same when there is something to drain from the tape.
     """
 
-    def __init__(self, listing: Listing, *, index_price: Decimal, premium: Decimal) -> None:
+    def __init__(
+        self,
+        listing: Listing,
+        index: Index,
+        *,
+        premium: Decimal,
+        own_orders: OwnOrders = _nobody,
+        underlying_index: str = "",
+        on_state: Callable[[str], None] = _ignore,
+        on_trade: Callable[[str], None] = _ignore,
+    ) -> None:
         self.listing = listing
-        self._premium = premium
-        self._weights = {
-            direction: [(_WEIGHT_MIN + _WEIGHT_MAX) // 2] * _LEVELS for direction in Direction
-        }
-        self._drawn: dict[Direction, list[Level]] = {}
-        self.tape: deque[PublicTrade] = deque(maxlen=_TAPE_LENGTH)
-        self._fresh: list[PublicTrade] = []
+        self.index = index
+        self._premium = self._usual_premium = premium
+        self._follows_time = not listing.is_perpetual
+        self.underlying_index = underlying_index
+        self.current_funding = self.funding_8h = self.interest_value = ZERO
+        self.delivery_price: Decimal | None = None
         self.volume = self.volume_usd = ZERO
         self.tick_direction = 0
-        self._set_prices(index_price)
-        self.settlement_price = self.open_price = self.high = self.low = self.mark_price
-        self.last_price = listing.instrument.round_price(self.mark_price)
+        self.tape: deque[PublicTrade] = deque(maxlen=_TAPE_LENGTH)
+        self._fresh: list[PublicTrade] = []
+        self._state = BookState.OPEN
+        self._own_orders, self._on_state, self._on_trade = own_orders, on_state, on_trade
+        self._is_option = listing.instrument.kind is Kind.OPTION
+        self._depth = Depth(listing.instrument)
+        self._version = -1
+        self._quote: OptionQuote | None = None
+        self._bounds: tuple[Decimal, Decimal] | None = None
+        self._born = index.price, index.now_ms
+        self._open_price: Decimal | None = None
+        self._settlement_price: Decimal | None = None
+        self._last_price: Decimal | None = None
+        self._high: Decimal | None = None
+        self._low: Decimal | None = None
 
-    def move(self, index_price: Decimal) -> None:
-        """Follow the index: new mark price, bands and book."""
-        self._set_prices(index_price)
-        self.high, self.low = max(self.high, self.mark_price), min(self.low, self.mark_price)
+    # -- life cycle ----------------------------------------------------------------------------
 
-    def redraw(self, dice: random.Random) -> None:
-        """Let other people's orders come and go: change the amounts of a few levels."""
-        for weights in self._weights.values():
-            for _ in range(_REDRAWN_PER_MOVE):
-                weights[dice.randrange(_LEVELS)] = dice.randint(_WEIGHT_MIN, _WEIGHT_MAX)
-        self._drawn.clear()
+    @property
+    def state(self) -> BookState:
+        """What the book is doing."""
+        return self._state
 
-    def record_trade(self, trade: PublicTrade) -> None:
-        """Put an execution on the tape and remember its price."""
-        self.tape.append(trade)
-        self._fresh.append(trade)
-        self.last_price, self.tick_direction = trade.price, trade.tick_direction
-        notional = self.listing.instrument.notional_usd(trade.amount, trade.price)
-        self.volume_usd += notional
-        self.volume += notional / trade.price
+    @state.setter
+    def state(self, state: BookState) -> None:
+        if state is not self._state:
+            self._state = state
+            self._on_state(self.listing.name)
 
-    def drain_tape(self) -> list[PublicTrade]:
-        """Executions since the last call."""
-        fresh, self._fresh = self._fresh, []
-        return fresh
+    def restore(
+        self,
+        *,
+        weights: Iterable[Iterable[int]],
+        settlement_price: Decimal | None,
+        last_price: Decimal | None,
+        state: BookState = BookState.OPEN,
+        delivery_price: Decimal | None = None,
+        premium: Decimal | None = None,
+    ) -> None:
+        """Take back what a restart would forget; nobody is told of the state."""
+        self._depth.restore(weights)
+        self._settlement_price, self._last_price = settlement_price, last_price
+        self._state, self.delivery_price = state, delivery_price
+        if premium is not None:
+            self.premium = premium
 
-    def tick_direction_of(self, price: Decimal) -> int:
-        """0 plus, 1 zero-plus, 2 minus, 3 zero-minus, against the last trade."""
-        if price == self.last_price:
-            return self.tick_direction | 1
-        return 0 if price > self.last_price else 2
+    @property
+    def premium(self) -> Decimal:
+        """Mark of a perpetual over index now, as a fraction."""
+        return self._premium
+
+    @premium.setter
+    def premium(self, premium: Decimal) -> None:
+        self._premium = premium
+        self._version = -1
+
+    def go_on(self, listing: Listing, trouble: BookTrouble | None = None) -> None:
+        """Go on with other ticks or sizes, or with something wrong with other people's orders."""
+        self.listing, self._depth = listing, Depth(listing.instrument)
+        self._depth.trouble, self._version = trouble, -1
+
+    @property
+    def weights(self) -> tuple[tuple[int, ...], ...]:
+        """Level weights of the book, for `restore`."""
+        return self._depth.weights
+
+    # -- prices --------------------------------------------------------------------------------
+
+    def move(self) -> None:
+        """The index moved: remember the day's extremes of mark."""
+        mark = self.mark_price
+        self._high = mark if self._high is None else max(self._high, mark)
+        self._low = mark if self._low is None else min(self._low, mark)
+
+    @property
+    def index_price(self) -> Decimal:
+        """The present index price."""
+        return self.index.price
+
+    @property
+    def mark_price(self) -> Decimal:
+        """What positions are worth."""
+        self._refresh()
+        return self._mark_price
+
+    @property
+    def min_price(self) -> Decimal:
+        """The lowest price that a sell may name."""
+        return self._band()[0]
+
+    @property
+    def max_price(self) -> Decimal:
+        """The highest price that a buy may name."""
+        return self._band()[1]
+
+    @property
+    def option_quote(self) -> OptionQuote:
+        """Volatility, greeks and underlying of an option."""
+        self._refresh()
+        assert self._quote is not None
+        return self._quote
+
+    def iv_of(self, price: Decimal) -> Decimal:
+        """The volatility that an option's price implies, in percent."""
+        percent = Decimal(repr(self.option_quote.volatility_of(price))) * 100
+        return round_nearest(percent, _IV_QUANTUM)
+
+    @property
+    def settlement_price(self) -> Decimal:
+        """Mark at the last settlement, or where the market began."""
+        if self._settlement_price is None:
+            self._settlement_price = self.open_price
+        return self._settlement_price
+
+    @settlement_price.setter
+    def settlement_price(self, price: Decimal) -> None:
+        self._settlement_price = price
+
+    @property
+    def open_price(self) -> Decimal:
+        """Mark where the market began."""
+        if self._open_price is None:
+            self._open_price = self._mark_at(*self._born)
+        return self._open_price
+
+    @property
+    def last_price(self) -> Decimal:
+        """The last trade's price; before the first, mark on tick."""
+        if self._last_price is None:
+            return self.listing.instrument.round_price(self.mark_price)
+        return self._last_price
+
+    @property
+    def has_traded(self) -> bool:
+        """Whether there was a trade, or there always is one."""
+        return self._last_price is not None or self.listing.is_perpetual
+
+    @property
+    def high(self) -> Decimal | None:
+        """The highest since the start: of mark for perpetuals, of trades for the others."""
+        return self.open_price if self._high is None and self.listing.is_perpetual else self._high
+
+    @property
+    def low(self) -> Decimal | None:
+        """The lowest since the start."""
+        return self.open_price if self._low is None and self.listing.is_perpetual else self._low
+
+    @property
+    def estimated_delivery_price(self) -> Decimal:
+        """What the instrument would be delivered at; for perpetuals, the index."""
+        if self.listing.is_perpetual:
+            return self.index.price
+        return self.index.delivery_price(self.listing.expires_ms)
+
+    def price_at(self, index_price: Decimal, time_ms: int) -> Decimal:
+        """The instrument's usual price when its index is there at a time, on tick."""
+        return self.listing.instrument.round_price(self._mark_at(index_price, time_ms))
 
     def reference(self, trigger: Trigger) -> Decimal:
         """The price that a trigger watches."""
@@ -99,89 +265,153 @@ class Market:
         """The worst price a market order may reach, and a limit order may name."""
         return self.max_price if direction is Direction.BUY else self.min_price
 
+    # -- the book ------------------------------------------------------------------------------
+
+    def redraw(self, dice: random.Random) -> None:
+        """Let other people's orders come and go."""
+        self._depth.redraw(dice)
+
     def best_opposite(self, direction: Direction) -> Decimal:
-        """The price that an order in `direction` meets first."""
-        return self._best_prices[direction.opposite]
+        """The price of somebody else that an order in `direction` meets first.
+
+        Where nobody is there, one that no order reaches.
+        """
+        self._refresh()
+        best = None if self._state in EMPTY_STATES else self._depth.best_price(direction.opposite)
+        if best is not None:
+            return best
+        return Decimal("Infinity") if direction is Direction.BUY else ZERO
 
     def takeable(self, direction: Direction, limit: Decimal) -> list[Level]:
         """Levels that an order in `direction` may take at `limit` or better, best first."""
         best = self.best_opposite(direction)
         if (best - limit) * direction.sign > 0:
             return []
+        levels = self._others(direction.opposite)
         if direction is Direction.BUY:
-            return [level for level in self.asks if level[0] <= limit]
-        return [level for level in self.bids if level[0] >= limit]
-
-    def restore(
-        self,
-        *,
-        weights: Iterable[Iterable[int]],
-        settlement_price: Decimal,
-        last_price: Decimal,
-    ) -> None:
-        """Take back what a restart would forget."""
-        for direction, saved in zip(Direction, weights, strict=True):
-            self._weights[direction] = list(saved)
-        self.settlement_price, self.last_price = settlement_price, last_price
-        self._drawn.clear()
-
-    @property
-    def weights(self) -> tuple[tuple[int, ...], ...]:
-        """Level weights, buy side first, for `restore`."""
-        return tuple(tuple(weights) for weights in self._weights.values())
+            return [level for level in levels if level[0] <= limit]
+        return [level for level in levels if level[0] >= limit]
 
     @property
     def bids(self) -> list[Level]:
-        """What others buy at, best first."""
-        return self._draw(Direction.BUY)
+        """What there is to sell to, the account's own orders among it, best first."""
+        return self._shown(Direction.BUY)
 
     @property
     def asks(self) -> list[Level]:
-        """What others sell at, best first."""
-        return self._draw(Direction.SELL)
+        """What there is to buy, the account's own orders among it, best first."""
+        return self._shown(Direction.SELL)
 
     @property
-    def best_bid(self) -> Level:
+    def best_bid(self) -> Level | None:
         """Highest price that somebody buys at, and how much."""
-        return self._best(Direction.BUY)
+        return self._best_shown(Direction.BUY)
 
     @property
-    def best_ask(self) -> Level:
+    def best_ask(self) -> Level | None:
         """Lowest price that somebody sells at, and how much."""
-        return self._best(Direction.SELL)
+        return self._best_shown(Direction.SELL)
 
-    def _best(self, direction: Direction) -> Level:
-        return self._best_prices[direction], self._level_amount(0, self._weights[direction][0])
+    # -- the tape ------------------------------------------------------------------------------
 
-    def _set_prices(self, index_price: Decimal) -> None:
-        instrument = self.listing.instrument
-        self.index_price = round_nearest(index_price, _PRICE_QUANTUM)
-        self.mark_price = round_nearest(index_price * (1 + self._premium), _PRICE_QUANTUM)
-        self.min_price = instrument.round_price_up(self.mark_price * (1 - BAND))
-        self.max_price = instrument.round_price_down(self.mark_price * (1 + BAND))
-        tick = instrument.tick_at(self.mark_price)
-        half_spread = max(tick / 2, self.mark_price * _HALF_SPREAD)
-        self._gap = max(tick, instrument.round_price(self.mark_price * _LEVEL_GAP))
-        self._best_prices = {
-            Direction.BUY: instrument.round_price_down(self.mark_price - half_spread),
-            Direction.SELL: instrument.round_price_up(self.mark_price + half_spread),
-        }
-        self._drawn.clear()
+    def record_trade(self, trade: PublicTrade) -> None:
+        """Put an execution on the tape and remember its price."""
+        if self._is_option and trade.iv is None:
+            trade = replace(trade, iv=self.iv_of(trade.price))
+        self.tape.append(trade)
+        self._fresh.append(trade)
+        if len(self._fresh) == 1:
+            self._on_trade(self.listing.name)
+        self._last_price, self.tick_direction = trade.price, trade.tick_direction
+        if not self.listing.is_perpetual:
+            self._high = trade.price if self._high is None else max(self._high, trade.price)
+            self._low = trade.price if self._low is None else min(self._low, trade.price)
+        if self._is_option:
+            unit = 1 if self.listing.contract.is_linear else self.index_price
+            self.volume += trade.amount
+            self.volume_usd += trade.amount * trade.price * unit
+        else:
+            notional = self.listing.instrument.notional_usd(trade.amount, trade.price)
+            self.volume_usd += notional
+            self.volume += notional / trade.price
 
-    def _draw(self, direction: Direction) -> list[Level]:
-        """One side of the book; most are never looked at, so they are drawn when they are."""
-        drawn = self._drawn.get(direction)
-        if drawn is None:
-            best = self._best_prices[direction]
-            away = -self._gap if direction is Direction.BUY else self._gap
-            drawn = self._drawn[direction] = [
-                (best + depth * away, self._level_amount(depth, weight))
-                for depth, weight in enumerate(self._weights[direction])
-            ]
-        return drawn
+    def drain_tape(self) -> list[PublicTrade]:
+        """Executions since the last call."""
+        fresh, self._fresh = self._fresh, []
+        return fresh
 
-    def _level_amount(self, depth: int, weight: int) -> Decimal:
-        instrument = self.listing.instrument
-        notional_usd = _LEVEL_NOTIONAL_USD * (2 + depth) / 2 * weight / 100
-        raw = notional_usd if instrument.amount_unit == "USD" else notional_usd / self.mark_price
-        return max(round_down(raw, instrument.contract_size), instrument.min_trade_amount)
+    def tick_direction_of(self, price: Decimal) -> int:
+        """0 plus, 1 zero-plus, 2 minus, 3 zero-minus, against the last trade."""
+        if price == self.last_price:
+            return self.tick_direction | 1
+        return 0 if price > self.last_price else 2
+
+    # -- reckoning -----------------------------------------------------------------------------
+
+    @property
+    def _reference_price(self) -> Decimal:
+        """The index, or what the average of the last half hour makes of it."""
+        if self.listing.is_perpetual:
+            return self.index.price
+        return self.index.delivery_price(self.listing.expires_ms)
+
+    def _refresh(self) -> None:
+        index = self.index
+        version = index.version if self._follows_time else index.price_version
+        if self._version == version:
+            return
+        self._version = version
+        self._bounds = None
+        now_ms = self.index.now_ms
+        if self._is_option:
+            self._quote = self._quote_at(self._reference_price, now_ms)
+            self._mark_price = self._quote.mark_price
+        else:
+            self._mark_price = future_mark(
+                self.listing, self._reference_price, now_ms, self._premium
+            )
+        self._depth.surround(self._mark_price)
+
+    def _band(self) -> tuple[Decimal, Decimal]:
+        """The lowest and the highest price that may be named."""
+        self._refresh()
+        if self._bounds is None:
+            instrument, mark = self.listing.instrument, self._mark_price
+            if self._quote is not None:
+                band = self._quote.band
+            else:
+                band = mark * (FUTURE_BAND if self._follows_time else PERPETUAL_BAND)
+            self._bounds = (
+                max(instrument.round_price_up(mark - band), instrument.tick_size),
+                instrument.round_price_down(mark + band),
+            )
+        return self._bounds
+
+    def _mark_at(self, index_price: Decimal, time_ms: int) -> Decimal:
+        if self._is_option:
+            return self._quote_at(index_price, time_ms).mark_price
+        return future_mark(self.listing, index_price, time_ms, self._usual_premium)
+
+    def _quote_at(self, index_price: Decimal, time_ms: int) -> OptionQuote:
+        return OptionQuote(self.listing, index_price, time_ms, quantum=self.index.quantum)
+
+    def _others(self, side: Direction) -> list[Level]:
+        self._refresh()
+        return [] if self._state in EMPTY_STATES else self._depth.side(side)
+
+    def _best_shown(self, side: Direction) -> Level | None:
+        """The first of `_shown`, without the others where nothing of ours is in between."""
+        if any(order[0] is side for order in self._own_orders(self.listing.name)):
+            return next(iter(self._shown(side)), None)
+        self._refresh()
+        return None if self._state in EMPTY_STATES else self._depth.best_level(side)
+
+    def _shown(self, side: Direction) -> list[Level]:
+        levels = self._others(side)
+        own = [order for order in self._own_orders(self.listing.name) if order[0] is side]
+        if not own:
+            return levels
+        merged = dict(levels)
+        for _, price, amount in own:
+            merged[price] = merged.get(price, ZERO) + amount
+        return sorted(merged.items(), reverse=side is Direction.BUY)

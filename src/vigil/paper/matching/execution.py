@@ -1,19 +1,21 @@
 """One order against the amounts offered to it: fills, fees, position, cash, transaction log.
 
-Source: Deribit API v2, user trades and transaction log; fees are rate x notional, on cash at once,
-while futures profit stays in the session until settlement.
+Source: Deribit API v2, user trades and transaction log; fees and option premiums are on cash at
+once, while futures profit stays in the session until settlement.
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
-from vigil.domain.money import round_settlement
 from vigil.paper.account.books import Books
-from vigil.paper.account.margin import figures, notional
-from vigil.paper.account.orders import LogRow, OrderState, PaperOrder, PaperTrade
-from vigil.paper.account.positions import apply_fill
-from vigil.paper.market.market import Level, Market
+from vigil.paper.account.fees import trade_fee
+from vigil.paper.account.orders import OrderState, PaperOrder, PaperTrade
+from vigil.paper.account.positions import FillEffect, apply_fill
+from vigil.paper.account.transaction_log import trade_premium, write_trade
+from vigil.paper.market.depth import Level
+from vigil.paper.market.instruments import Listing
+from vigil.paper.market.market import Market
 from vigil.paper.market.tape import PublicTrade
 
 
@@ -47,9 +49,11 @@ def execute(
         amount = min(available, order.remaining)
         if not amount or not order.is_live:
             break
-        order, trade = _fill(order, price, amount, books, market, now_ms=now_ms, is_maker=is_maker)
+        order, trade, effect = _fill(
+            order, price, amount, books, market, now_ms=now_ms, is_maker=is_maker
+        )
         trades.append(trade)
-        _log(trade, books, markets)
+        write_trade(trade, books, markets, session_profit_loss=effect.profit_loss)
     if trades:
         order = _within_position(order, books)
     return Execution(order=order, trades=tuple(trades))
@@ -78,14 +82,21 @@ def _fill(
     *,
     now_ms: int,
     is_maker: bool,
-) -> tuple[PaperOrder, PaperTrade]:
+) -> tuple[PaperOrder, PaperTrade, FillEffect]:
     listing = market.listing
-    instrument, currency = listing.instrument, listing.currency
+    is_option = listing.contract.is_option
     effect = apply_fill(
         listing.contract, books.position(listing.name), order.direction, amount, price
     )
-    rate = instrument.maker_commission if is_maker else instrument.taker_commission
-    fee = round_settlement(rate * notional(listing, amount, price))
+    fee = trade_fee(
+        listing,
+        amount,
+        price,
+        market.index_price,
+        is_maker=is_maker,
+        is_liquidation=order.is_liquidation,
+    )
+    is_since_settlement = books.switches.trade_profit_since_settlement
     order = _with_fill(order, amount, price)
     number = books.next_number("trade", listing.id_prefix)
     trade = PaperTrade(
@@ -99,8 +110,8 @@ def _fill(
         amount=amount,
         price=price,
         fee=fee,
-        fee_currency=currency,
-        profit_loss=effect.profit_loss,
+        fee_currency=listing.currency,
+        profit_loss=effect.profit_loss if is_since_settlement else effect.average_profit_loss,
         timestamp_ms=now_ms,
         is_maker=is_maker,
         state=order.state,
@@ -111,12 +122,29 @@ def _fill(
         post_only=order.post_only,
         reduce_only=order.reduce_only,
         closed_amount=effect.closed_amount,
+        liquidation=("M" if is_maker else "T") if order.is_liquidation else None,
+        origin=order.origin,
+        mmp=order.mmp,
+        iv=market.iv_of(price) if is_option else None,
+        underlying_price=market.option_quote.underlying_price if is_option else None,
     )
-    books.positions[listing.name] = effect.position
-    books.book_cash(currency, fee=fee, profit_loss=effect.profit_loss)
+    premium = trade_premium(listing, order.direction.sign, amount, price)
+    book_fill(books, listing, effect, premium=premium, fee=fee)
     books.add_trade(trade)
     market.record_trade(_as_public(trade))
-    return order, trade
+    return order, trade, effect
+
+
+def book_fill(
+    books: Books, listing: Listing, effect: FillEffect, *, premium: Decimal, fee: Decimal
+) -> None:
+    """Keep what a fill did to the position, and pay for it: fee, premium, session profit."""
+    books.positions[listing.name] = effect.position
+    if listing.contract.is_option:
+        profit = {"options_session_rpl": effect.profit_loss}
+    else:
+        profit = {"session_rpl": effect.profit_loss}
+    books.book_cash(listing.currency, change=premium - fee, **profit)
 
 
 def _with_fill(order: PaperOrder, amount: Decimal, price: Decimal) -> PaperOrder:
@@ -142,44 +170,3 @@ def _as_public(trade: PaperTrade) -> PublicTrade:
         index_price=trade.index_price,
         tick_direction=trade.tick_direction,
     )
-
-
-def _log(trade: PaperTrade, books: Books, markets: Mapping[str, Market]) -> None:
-    """Write the trade's row; one that crosses zero gives a closing and an opening row.
-
-    The fee is split by amount, so that the rows of one trade add up to it.
-    """
-    position = books.position(trade.instrument_name)
-    closed, opened = trade.closed_amount, trade.amount - trade.closed_amount
-    account = figures(trade.fee_currency, books, markets)
-    open_fee = round_settlement(trade.fee * opened / trade.amount)
-    size_before_opening = position.size - trade.direction.sign * opened
-    rows = (
-        ("close", closed, size_before_opening, trade.fee - open_fee, trade.profit_loss, open_fee),
-        ("open", opened, position.size, open_fee, Decimal(0), Decimal(0)),
-    )
-    for word, amount, size, fee, cashflow, still_to_pay in rows:
-        if not amount:
-            continue
-        books.add_row(
-            LogRow(
-                user_seq=books.next_number("user_seq"),
-                timestamp_ms=trade.timestamp_ms,
-                currency=trade.fee_currency,
-                instrument_name=trade.instrument_name,
-                side=f"{word} {trade.direction.value}",
-                amount=amount,
-                price=trade.price,
-                position=size,
-                commission=fee,
-                cashflow=cashflow,
-                change=-fee,
-                balance=account.balance + still_to_pay,
-                equity=account.equity + still_to_pay,
-                mark_price=trade.mark_price,
-                index_price=trade.index_price,
-                trade_id=trade.trade_id,
-                order_id=trade.order_id,
-                is_maker=trade.is_maker,
-            )
-        )

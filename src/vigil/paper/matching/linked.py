@@ -5,7 +5,7 @@ under a condition on how much has to fill.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from vigil.domain.money import ZERO, round_down
@@ -21,29 +21,50 @@ class Activation:
 
 
 def due_secondaries(
-    primary: PaperOrder, pendings: Iterable[PaperOrder], contract_size: Decimal
+    primary: PaperOrder, pendings: Iterable[PaperOrder], amount_step: Decimal
 ) -> list[Activation]:
     """What the primary's fills so far bring to life, beyond what they brought before."""
     return [
         Activation(pending=pending, amount=amount)
         for pending in pendings
-        if (amount := _due_amount(primary, pending, contract_size) - pending.activated_amount) > 0
+        if (amount := _due_amount(primary, pending, amount_step) - pending.activated_amount) > 0
     ]
 
 
-def _due_amount(primary: PaperOrder, pending: PaperOrder, contract_size: Decimal) -> Decimal:
+def _due_amount(primary: PaperOrder, pending: PaperOrder, amount_step: Decimal) -> Decimal:
     match primary.fill_condition:
         case FillCondition.COMPLETE_FILL:
             return pending.amount if primary.state is OrderState.FILLED else ZERO
         case FillCondition.INCREMENTAL:
             share = pending.amount * primary.filled_amount / primary.amount
-            return min(round_down(share, contract_size), pending.amount)
+            return min(round_down(share, amount_step), pending.amount)
         case FillCondition.FIRST_HIT | None:
             return pending.amount if primary.filled_amount else ZERO
 
 
+def activated(
+    item: Activation, primary: PaperOrder, pair_ref: str | None, now_ms: int
+) -> PaperOrder:
+    """The order that a pending secondary becomes, as far as it is due; it has no id yet.
+
+    It belongs to the connection that placed it, as its primary does.
+    """
+    return replace(
+        item.pending,
+        order_id="",
+        amount=item.amount,
+        state=OrderState.OPEN,
+        is_pending=False,
+        activated_amount=ZERO,
+        primary_order_id=primary.order_id,
+        oco_ref=pair_ref,
+        creation_timestamp_ms=now_ms,
+        last_update_timestamp_ms=now_ms,
+    )
+
+
 def remaining_of_other(
-    order: PaperOrder, filled_now: Decimal, other: PaperOrder, contract_size: Decimal
+    order: PaperOrder, filled_now: Decimal, other: PaperOrder, amount_step: Decimal
 ) -> Decimal:
     """What a fill of one order of a pair leaves of the other; zero cancels it."""
     match order.fill_condition:
@@ -52,7 +73,7 @@ def remaining_of_other(
         case FillCondition.INCREMENTAL:
             if order.state is OrderState.FILLED:
                 return ZERO
-            share = round_down(other.amount * filled_now / order.amount, contract_size)
+            share = round_down(other.amount * filled_now / order.amount, amount_step)
             return max(other.remaining - share, ZERO)
         case FillCondition.FIRST_HIT | None:
             return ZERO

@@ -5,9 +5,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from vigil.paper.exchange import Exchange
+from vigil.paper.market.instruments import CURRENCIES
 from vigil.paper.market.market import Market
 from vigil.paper.notify.publishing import Publisher
-from vigil.paper.refusals import invalid_param
+from vigil.paper.refusals import invalid_param, must_be_websocket
 from vigil.paper.session.sessions import Session, Sessions
 from vigil.paper.wire.params import Params
 
@@ -30,6 +31,12 @@ class Call:
     new_channels: list[str] = field(default_factory=list)
     hangs_up: bool = False
 
+    def connection_id(self) -> int:
+        """The connection that the call came through. Raises: Refusal 10030, over HTTP."""
+        if self.session.connection_id is None:
+            raise must_be_websocket()
+        return self.session.connection_id
+
     def market(self) -> Market:
         """The market that `instrument_name` names. Raises: Refusal -32602."""
         name = self.params.text("instrument_name")
@@ -39,9 +46,9 @@ class Call:
         return market
 
     def currency(self, *allowed: str, default: str | None = None) -> str:
-        """The currency asked for. Raises: Refusal -32602, unless the account has it."""
+        """The currency asked for. Raises: Refusal -32602, unless there is such a one."""
         value = self.params.text("currency", default)
-        if value.upper() in self.exchange.books.cash:
+        if value.upper() in CURRENCIES or value.upper() in self.exchange.books.cash:
             return value.upper()
         if value in allowed:
             return value

@@ -1,4 +1,4 @@
-"""Methods that anybody may call: instruments, tickers, books, tapes, charts, status.
+"""Methods that anybody may call: time, status, currencies, instruments, tickers, books.
 
 Source: Deribit API v2, market data and supporting methods.
 """
@@ -6,17 +6,25 @@ Source: Deribit API v2, market data and supporting methods.
 from typing import Any
 
 from vigil.domain.instrument import Kind
-from vigil.paper.account import summaries
-from vigil.paper.market.charts import RESOLUTION_MINUTES
-from vigil.paper.market.instruments import CURRENCIES, INDEX_NAMES, LISTINGS
+from vigil.paper.market.expiries import expiry_name
+from vigil.paper.market.instruments import CURRENCIES, Listing
+from vigil.paper.market.market import EMPTY_STATES, Market
 from vigil.paper.methods.calls import Call, Methods
+from vigil.paper.methods.selection import is_in
 from vigil.paper.refusals import Refusal, invalid_param
-from vigil.paper.wire import render
-from vigil.paper.wire.params import TIMESTAMP_MS_MAX
+from vigil.paper.wire import render_market
 
 VERSION = "1.2.26"
 _DEPTHS = (1, 5, 10, 20, 50, 100, 1000, 10_000)
-_COIN_NAMES = {"BTC": "Bitcoin", "ETH": "Ethereum", "USDC": "USD Coin"}
+_COIN_NAMES = {
+    "BTC": "Bitcoin",
+    "ETH": "Ethereum",
+    "USDC": "USD Coin",
+    "SOL": "Solana",
+    "XRP": "XRP",
+}
+_STABLE = ("USDC", "USDT")
+_KINDS = [kind.value for kind in Kind]
 
 
 def _get_time(call: Call) -> int:
@@ -25,7 +33,8 @@ def _get_time(call: Call) -> int:
 
 def _test(call: Call) -> dict[str, str]:
     """The answer to a heartbeat's `test_request`, too."""
-    call.session.asked_ms = None
+    if call.session.pulse is not None:
+        call.session.pulse.answer()
     if call.params.text("expected_result", "") == "exception":
         raise Refusal(-32000, "exception")
     return {"version": VERSION}
@@ -37,40 +46,76 @@ def _hello(call: Call) -> dict[str, str]:
     return {"version": VERSION}
 
 
-def _status(_call: Call) -> dict[str, Any]:
-    return {"locked": "false", "locked_indices": []}
+def _status(call: Call) -> dict[str, Any]:
+    return call.exchange.platform.status()
 
 
-def _currencies(_call: Call) -> list[dict[str, Any]]:
+def _currencies(call: Call) -> list[dict[str, Any]]:
     return [
         {
             "currency": currency,
-            "currency_long": _COIN_NAMES[currency],
-            "coin_type": currency,
+            "currency_long": _COIN_NAMES.get(currency, currency),
+            "coin_type": "ETHER" if currency in _STABLE else currency,
+            "network_currency": "ETH" if currency in _STABLE else currency,
             "min_confirmations": 1,
             "min_withdrawal_fee": 0,
             "withdrawal_fee": 0,
+            "network_fee": 0,
+            "apr": 0,
             "withdrawal_priorities": [],
             "fee_precision": 8,
-            "decimals": 6 if currency == "USDC" else 8,
+            "decimals": 6 if currency in _STABLE else 8,
             "in_cross_collateral_pool": False,
         }
-        for currency in CURRENCIES
+        for currency in _known_currencies(call)
     ]
+
+
+def _known_currencies(call: Call) -> list[str]:
+    """What instruments are settled in, and the coins that they are on."""
+    catalogue = call.exchange.catalogue
+    coins = (listing.instrument.base_currency for listing in catalogue.listings)
+    return list(dict.fromkeys((*catalogue.currencies, *coins)))
+
+
+def read_public_currency(call: Call, *, default: str | None = "any") -> str:
+    """A currency that there is, whether the account has it or not, or `any`. Raises: Refusal."""
+    value = call.params.text("currency", default)
+    if value == "any" or value.upper() in (*CURRENCIES, *_known_currencies(call)):
+        return value if value == "any" else value.upper()
+    raise invalid_param("currency", "invalid currency")
 
 
 def _instruments(call: Call) -> list[dict[str, Any]]:
-    currency = call.currency("any", default="any")
-    kind = call.params.choice("kind", [item.value for item in Kind], Kind.FUTURE.value)
-    if call.params.flag("expired") or kind != Kind.FUTURE:
-        return []
-    return [
-        render.instrument(listing) for listing in LISTINGS if currency in ("any", listing.currency)
+    """By expiry, futures before options; what has expired only when it is asked for."""
+    currency = read_public_currency(call)
+    kind = call.params.choice("kind", (*_KINDS, "any"), "any")
+    wants_expired = call.params.flag("expired")
+    found = [
+        market
+        for name, market in call.exchange.markets.items()
+        if (market.state in EMPTY_STATES) is wants_expired and is_in(call, name, currency, kind)
     ]
+    found.sort(key=_place_in_list)
+    return [render_market.instrument(market.listing, market.state) for market in found]
+
+
+def _place_in_list(market: Market) -> tuple[Any, ...]:
+    listing = market.listing
+    is_option = listing.strike is not None
+    return (
+        is_option,
+        listing.expires_ms,
+        listing.instrument.price_index,
+        listing.strike or 0,
+        not listing.is_call,
+        listing.instrument_id,
+    )
 
 
 def _instrument(call: Call) -> dict[str, Any]:
-    return render.instrument(call.market().listing)
+    market = call.market()
+    return render_market.instrument(market.listing, market.state)
 
 
 def _contract_size(call: Call) -> dict[str, Any]:
@@ -78,57 +123,91 @@ def _contract_size(call: Call) -> dict[str, Any]:
 
 
 def _ticker(call: Call) -> dict[str, Any]:
-    return render.ticker(call.market(), call.now_ms)
+    return render_market.ticker(call.market(), call.now_ms, missing=call.exchange.missing_price)
 
 
 def _order_book(call: Call) -> dict[str, Any]:
     market = call.market()
     wanted = call.params.integer("depth", 5, least=1)
     depth = next((depth for depth in _DEPTHS if depth >= wanted), _DEPTHS[-1])
-    return render.ticker(market, call.now_ms) | {
-        "change_id": call.exchange.books.next_number("change"),
-        "bids": market.bids[:depth],
-        "asks": market.asks[:depth],
+    view = call.publisher.book(market.listing.name)
+    return _ticker(call) | {"change_id": view.change_id} | view.window(depth)
+
+
+def _book_summary_by_currency(call: Call) -> list[dict[str, Any]]:
+    currency = read_public_currency(call, default=None)
+    kind = call.params.choice("kind", (*_KINDS, "any"), "any")
+    return [
+        render_market.book_summary(market, call.now_ms)
+        for name, market in call.exchange.markets.items()
+        if market.state not in EMPTY_STATES and is_in(call, name, currency, kind)
+    ]
+
+
+def _book_summary_by_instrument(call: Call) -> list[dict[str, Any]]:
+    return [render_market.book_summary(call.market(), call.now_ms)]
+
+
+def _expirations(call: Call) -> dict[str, Any]:
+    """Names of expiries by kind; by currency and kind for one currency, or when `grouped`."""
+    currency = call.params.text("currency", "any")
+    kind = call.params.choice("kind", ("future", "option", "any"), "any")
+    listings = [
+        market.listing
+        for market in call.exchange.markets.values()
+        if market.state not in EMPTY_STATES
+    ]
+    if currency == "any":
+        return _expiries_by_kind(listings, kind)
+    wanted = _known_currencies(call)
+    if currency != "grouped":
+        wanted = [read_public_currency(call)]
+    grouped = {
+        name.lower(): _expiries_by_kind([i for i in listings if i.currency == name], kind)
+        for name in wanted
     }
+    return {name: expiries for name, expiries in grouped.items() if any(expiries.values())}
+
+
+def _expiries_by_kind(listings: list[Listing], kind: str) -> dict[str, list[str]]:
+    kinds = ("future", "option") if kind == "any" else (kind,)
+    by_kind = {}
+    for name in kinds:
+        chosen = [item for item in listings if item.instrument.kind == name]
+        times = sorted({item.expires_ms for item in chosen if not item.is_perpetual})
+        has_perpetual = any(item.is_perpetual for item in chosen)
+        by_kind[name] = [expiry_name(time) for time in times] + ["PERPETUAL"] * has_perpetual
+    return by_kind
 
 
 def _index_price(call: Call) -> dict[str, Any]:
-    name = call.params.choice("index_name", INDEX_NAMES)
-    price = call.exchange.prices[name]
-    return {"index_price": price, "estimated_delivery_price": price}
-
-
-def _index_price_names(_call: Call) -> list[str]:
-    return list(INDEX_NAMES)
-
-
-def _last_trades(call: Call) -> dict[str, Any]:
-    params, market = call.params, call.market()
-    count = params.integer("count", 10, least=1)
-    first, last = params.integer("start_seq", 0), params.integer("end_seq", 2**63)
-    start_ms = params.timestamp_or_none("start_timestamp") or 0
-    end_ms = params.timestamp_or_none("end_timestamp") or TIMESTAMP_MS_MAX
-    sorting = params.choice("sorting", ("asc", "desc", "default"), "default")
-    found = [
-        trade
-        for trade in market.tape
-        if first <= trade.trade_seq <= last and start_ms <= trade.timestamp_ms <= end_ms
-    ]
-    if sorting != "asc":
-        found.reverse()
+    index = call.exchange.floor.indexes[read_index(call)]
     return {
-        "trades": [render.public_trade(trade) for trade in found[:count]],
-        "has_more": len(found) > count,
+        "index_price": index.price,
+        "estimated_delivery_price": index.estimated_delivery_price,
     }
 
 
-def _chart_data(call: Call) -> dict[str, Any]:
-    params, market = call.params, call.market()
-    start_ms, end_ms = params.timestamp("start_timestamp"), params.timestamp("end_timestamp")
-    resolution = params.choice("resolution", RESOLUTION_MINUTES)
-    if start_ms > end_ms:
-        raise invalid_param("start_timestamp")
-    return summaries.chart(call.exchange, market, start_ms, end_ms, RESOLUTION_MINUTES[resolution])
+def read_index(call: Call) -> str:
+    """The index asked for. Raises: Refusal."""
+    return call.params.choice("index_name", call.exchange.catalogue.index_names)
+
+
+def _index_price_names(call: Call) -> list[Any]:
+    """Names; with more about each when `extended` is asked for."""
+    catalogue = call.exchange.catalogue
+    if not call.params.flag("extended"):
+        return list(catalogue.index_names)
+    with_futures = {item.instrument.price_index for item in catalogue.listings if not item.strike}
+    with_options = {item.instrument.price_index for item in catalogue.listings if item.strike}
+    return [
+        {
+            "name": name,
+            "future_combo_creation_enabled": name in with_futures,
+            "option_combo_creation_enabled": name in with_options,
+        }
+        for name in catalogue.index_names
+    ]
 
 
 MARKET_METHODS: Methods = {
@@ -140,10 +219,11 @@ MARKET_METHODS: Methods = {
     "public/get_instruments": _instruments,
     "public/get_instrument": _instrument,
     "public/get_contract_size": _contract_size,
+    "public/get_expirations": _expirations,
     "public/ticker": _ticker,
     "public/get_order_book": _order_book,
+    "public/get_book_summary_by_currency": _book_summary_by_currency,
+    "public/get_book_summary_by_instrument": _book_summary_by_instrument,
     "public/get_index_price": _index_price,
     "public/get_index_price_names": _index_price_names,
-    "public/get_last_trades_by_instrument": _last_trades,
-    "public/get_tradingview_chart_data": _chart_data,
 }

@@ -1,76 +1,31 @@
-"""Methods about the connection itself: login, heartbeat, subscriptions, cancel-on-disconnect.
+"""Methods about the connection itself: heartbeat, subscriptions, cancel-on-disconnect.
 
-Source: Deribit API v2, authentication, session management and subscription management.
+Source: Deribit API v2, session management and subscription management.
 """
 
 from typing import Any
 
 from vigil.paper.methods.calls import Call, Methods
+from vigil.paper.notify.channels import Topic
 from vigil.paper.notify.publishing import topic_of
-from vigil.paper.refusals import Refusal, invalid_param, must_be_websocket, unauthorized
-from vigil.paper.session.sessions import Token
+from vigil.paper.refusals import Refusal, invalid_param
+from vigil.paper.session.liveness import Pulse
+from vigil.paper.session.rights import covers, needed_of_channel
 
 HEARTBEAT_S_MIN = 10
 _LABEL_LENGTH_MAX = 16
-_GRANT_TYPES = ("client_credentials", "client_signature", "refresh_token")
-
-
-def _auth(call: Call) -> dict[str, Any]:
-    params, sessions, session = call.params, call.sessions, call.session
-    scope = params.text("scope", "")
-    match params.choice("grant_type", _GRANT_TYPES):
-        case "refresh_token":
-            token = sessions.refresh(session, params.text("refresh_token"), call.now_ms)
-            return _granted(token, params.text_or_none("state"))
-        case "client_credentials":
-            sessions.check_secret(params.text("client_id"), params.text("client_secret"))
-        case _:
-            timestamp_ms, nonce = params.timestamp("timestamp"), params.text("nonce", "")
-            sessions.check_signature(
-                client_id=params.text("client_id"),
-                signature=params.text("signature"),
-                text=f"{timestamp_ms}\n{nonce}\n{params.text('data', '')}",
-                timestamp_ms=timestamp_ms,
-                nonce=nonce,
-                now_ms=call.now_ms,
-            )
-    token = sessions.log_in(session, scope=scope, now_ms=call.now_ms)
-    return _granted(token, params.text_or_none("state"))
-
-
-def _granted(token: Token, state: str | None) -> dict[str, Any]:
-    result: dict[str, Any] = {
-        "access_token": token.access,
-        "refresh_token": token.refresh,
-        "expires_in": token.lifetime_s,
-        "scope": token.scope,
-        "token_type": "bearer",
-        "enabled_features": [],
-    }
-    if state is not None:
-        result["state"] = state
-    return result
-
-
-def _logout(call: Call) -> None:
-    """Ends the connection, and its token unless told otherwise; orders stay."""
-    _connection_id(call)
-    if call.session.token is not None and call.params.flag("invalidate_token", default=True):
-        call.sessions.revoke(call.session.token)
-    call.session.cancels_on_disconnect = False
-    call.hangs_up = True
 
 
 def _set_heartbeat(call: Call) -> str:
-    _connection_id(call)
+    call.connection_id()
     interval_s = call.params.integer("interval", least=HEARTBEAT_S_MIN)
-    call.session.start_heartbeat(interval_s, call.now_ms)
+    call.session.pulse = Pulse.starting(interval_s, call.now_ms, call.sessions.dice)
     return "ok"
 
 
 def _disable_heartbeat(call: Call) -> str:
-    _connection_id(call)
-    call.session.stop_heartbeat()
+    call.connection_id()
+    call.session.pulse = None
     return "ok"
 
 
@@ -83,15 +38,16 @@ def _private_subscribe(call: Call) -> list[str]:
 
 
 def _subscribe(call: Call, *, is_private: bool) -> list[str]:
-    """Channels that do not exist are left out of the answer, without an error."""
-    connection_id = _connection_id(call)
+    """Channels that do not exist, or are not for this login, are left out without an error."""
+    connection_id = call.connection_id()
     label = call.params.text_or_none("label") if is_private else None
     if label is not None and len(label) > _LABEL_LENGTH_MAX:
         raise invalid_param("label")
     asked = {
         name: topic
         for name in call.params.texts("channels")
-        if (topic := topic_of(name, is_private_call=is_private)) is not None
+        if (topic := topic_of(name, call.exchange, is_private_call=is_private)) is not None
+        and _may_hear(call, topic)
     }
     is_logged_in = call.session.is_authorized(call.now_ms)
     if not is_logged_in and any(topic.needs_login for topic in asked.values()):
@@ -102,32 +58,44 @@ def _subscribe(call: Call, *, is_private: bool) -> list[str]:
     return sorted(asked, reverse=True)  # not in the order of the request, as on the exchange
 
 
+def _may_hear(call: Call, topic: Topic) -> bool:
+    needed = needed_of_channel(topic.family)
+    return needed is None or covers(call.session.rights, needed)
+
+
 def _unsubscribe(call: Call) -> list[str]:
-    connection_id = _connection_id(call)
+    connection_id = call.connection_id()
     names = dict.fromkeys(call.params.texts("channels"))
     return [name for name in names if call.publisher.unsubscribe(connection_id, name)]
 
 
 def _unsubscribe_all(call: Call) -> str:
-    call.publisher.forget(_connection_id(call))
+    call.publisher.forget(call.connection_id())
     return "ok"
 
 
 def _enable_cancel_on_disconnect(call: Call) -> str:
-    return _set_cancel_on_disconnect(call, is_on=True)
+    if not call.sessions.can_cancel_on_disconnect:
+        raise Refusal(10049, "cancel_on_disconnect_failed")
+    _set_cancel_on_disconnect(call, is_on=True)
+    return "ok"
 
 
 def _disable_cancel_on_disconnect(call: Call) -> str:
-    return _set_cancel_on_disconnect(call, is_on=False)
+    refuses = call.exchange.switches.unset_cod_is_refused
+    if refuses and not _get_cancel_on_disconnect(call)["enabled"]:
+        raise Refusal(13042, "cod_not_enabled")
+    _set_cancel_on_disconnect(call, is_on=False)
+    return "ok"
 
 
-def _set_cancel_on_disconnect(call: Call, *, is_on: bool) -> str:
+def _set_cancel_on_disconnect(call: Call, *, is_on: bool) -> None:
+    """For the account it holds for connections opened afterwards."""
     if _cancel_scope(call) == "account":
         call.sessions.account_cancels_on_disconnect = is_on
     else:
-        _connection_id(call)
+        call.connection_id()
         call.session.cancels_on_disconnect = is_on
-    return "ok"
 
 
 def _get_cancel_on_disconnect(call: Call) -> dict[str, Any]:
@@ -135,7 +103,7 @@ def _get_cancel_on_disconnect(call: Call) -> dict[str, Any]:
     if scope == "account":
         is_on = call.sessions.account_cancels_on_disconnect
     else:
-        _connection_id(call)
+        call.connection_id()
         is_on = call.session.cancels_on_disconnect
     return {"scope": scope, "enabled": is_on}
 
@@ -144,24 +112,7 @@ def _cancel_scope(call: Call) -> str:
     return call.params.choice("scope", ("connection", "account"), "connection")
 
 
-def _connection_id(call: Call) -> int:
-    if call.session.connection_id is None:
-        raise must_be_websocket()
-    return call.session.connection_id
-
-
-def require_login(call: Call) -> None:
-    """Refuse a private call without a valid login. Raises: Refusal 13009."""
-    access = call.params.text_or_none("access_token")
-    if access is not None:
-        call.sessions.present(call.session, access, call.now_ms)
-    if not call.session.is_authorized(call.now_ms):
-        raise unauthorized()
-
-
 SESSION_METHODS: Methods = {
-    "public/auth": _auth,
-    "private/logout": _logout,
     "public/set_heartbeat": _set_heartbeat,
     "public/disable_heartbeat": _disable_heartbeat,
     "public/subscribe": _public_subscribe,

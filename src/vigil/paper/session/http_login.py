@@ -9,19 +9,26 @@ import binascii
 from dataclasses import dataclass
 
 from vigil.paper.refusals import invalid_credentials
-from vigil.paper.session.sessions import Sessions
+from vigil.paper.session.keys import ApiKey, Keys
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HttpLogin:
     """What a header proves: a right key, or a token still to be looked at."""
 
-    is_logged_in: bool = False
+    key: ApiKey | None = None
     access_token: str | None = None
 
 
 def read_login(
-    header: str | None, *, verb: str, uri: str, body: bytes, sessions: Sessions, now_ms: int
+    header: str | None,
+    *,
+    verb: str,
+    uri: str,
+    body: bytes,
+    keys: Keys,
+    now_ms: int,
+    address: str = "",
 ) -> HttpLogin:
     """Judge an `Authorization` header. Raises: Refusal 13004, when a key or signature is wrong."""
     if header is None:
@@ -30,8 +37,7 @@ def read_login(
     match scheme.lower():
         case "basic":
             client_id, client_secret = _decode_basic(value.strip())
-            sessions.check_secret(client_id, client_secret)
-            return HttpLogin(is_logged_in=True)
+            return HttpLogin(key=keys.check_secret(client_id, client_secret, address=address))
         case "bearer":
             return HttpLogin(access_token=value.strip())
         case "deri-hmac-sha256":
@@ -40,15 +46,16 @@ def read_login(
             if not timestamp.isdecimal():
                 raise invalid_credentials()
             text = f"{timestamp}\n{nonce}\n{verb}\n{uri}\n{body.decode('utf-8', 'replace')}\n"
-            sessions.check_signature(
+            key = keys.check_signature(
                 client_id=parts.get("id", ""),
                 signature=parts.get("sig", ""),
                 text=text,
                 timestamp_ms=int(timestamp[:18]),
-                nonce=nonce,
+                nonce=nonce if keys.http_nonce_is_good_once else None,
                 now_ms=now_ms,
+                address=address,
             )
-            return HttpLogin(is_logged_in=True)
+            return HttpLogin(key=key)
         case _:
             raise invalid_credentials()
 

@@ -1,46 +1,20 @@
-"""Who is connected and who may do what: credentials, tokens, login, heartbeat, disconnect policy.
+"""Who is connected and logged in, and what becomes of their orders when they are gone.
 
-Source: Deribit API v2, authentication and session management; heartbeat timings as seen on
-production in September 2026.
+Source: Deribit API v2, authentication and session management.
 """
 
-import hashlib
-import hmac
 import random
 from dataclasses import dataclass
 
-from vigil.paper.refusals import invalid_credentials, unauthorized
+from vigil.paper.refusals import unauthorized
+from vigil.paper.session.credits import Limits
+from vigil.paper.session.keys import ApiKey, Keys
+from vigil.paper.session.liveness import Pulse
+from vigil.paper.session.rights import Rights
+from vigil.paper.session.tokens import LIFETIME_S, Token, Tokens
+from vigil.paper.switches import Switches
 
-# Printed at every start and always the same: this is a paper account, not a secret.
-CLIENT_ID = "vigil-paper"
-CLIENT_SECRET = "vigil-paper-secret-0001"  # noqa: S105
-
-TOKEN_LIFETIME_S = 900
-GRANTED_RIGHTS = (
-    "mainaccount account:read_write trade:read_write wallet:read block_trade:read block_rfq:read"
-)
-SIGNATURE_AGE_MS_MAX = 60_000
-HEARTBEAT_GRACE_MS = 10_000
-_FIRST_BEAT_DELAY_MS = 2_000
-_NONCES_MAX = 10_000
-_REFRESH_GRACE_MS = 24 * 3600 * 1000
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Token:
-    """A login.
-
-    Args:
-        connection_id: The only connection that it is good on; None for any, and for HTTP.
-        lifetime_s: As granted.
-    """
-
-    access: str
-    refresh: str
-    scope: str
-    connection_id: int | None
-    expires_ms: int
-    lifetime_s: int
+NOWHERE = "127.0.0.1"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -49,66 +23,83 @@ class Session:
 
     Args:
         connection_id: None over HTTP.
+        address: Where it comes from.
         token: The login in force.
-        heartbeat_ms: Interval; None while heartbeats are off.
-        asked_ms: When the unanswered `test_request` was sent.
+        key: Whose secret or signature came with this one HTTP request.
+        pulse: Its heartbeat; None while there is none.
+        heard_ms: When it last sent something, or was first looked at.
+        silenced: The ended login whose private channels were stopped.
+        is_ending: It was told to go, and is only waited for.
     """
 
     connection_id: int | None
+    address: str = NOWHERE
     token: Token | None = None
-    heartbeat_ms: int | None = None
-    next_beat_ms: int = 0
-    asked_ms: int | None = None
+    key: ApiKey | None = None
+    pulse: Pulse | None = None
+    heard_ms: int | None = None
+    silenced: Token | None = None
     cancels_on_disconnect: bool = False
+    is_ending: bool = False
 
     def is_authorized(self, now_ms: int) -> bool:
         """Whether private calls are allowed now."""
-        return self.token is not None and now_ms < self.token.expires_ms
+        if self.key is not None:
+            return self.key.is_enabled
+        return self.token is not None and self.token.is_good(now_ms)
 
-    def start_heartbeat(self, interval_s: int, now_ms: int) -> None:
-        """Ask for signs of life from now on."""
-        self.heartbeat_ms, self.asked_ms = interval_s * 1000, None
-        self.next_beat_ms = now_ms + self.heartbeat_ms + _FIRST_BEAT_DELAY_MS
-
-    def stop_heartbeat(self) -> None:
-        """Ask for none any more."""
-        self.heartbeat_ms = self.asked_ms = None
-
-    def is_beat_due(self, now_ms: int) -> bool:
-        """Whether it is time for the next `test_request`; counts as sent when it is."""
-        if self.heartbeat_ms is None or now_ms < self.next_beat_ms:
-            return False
-        self.next_beat_ms = now_ms + self.heartbeat_ms
-        if self.asked_ms is None:
-            self.asked_ms = now_ms
-        return True
-
-    def is_mute(self, now_ms: int) -> bool:
-        """Whether a `test_request` went unanswered for too long."""
-        return self.asked_ms is not None and now_ms - self.asked_ms >= HEARTBEAT_GRACE_MS
+    @property
+    def rights(self) -> Rights:
+        """What its login may do; nothing without one."""
+        if self.key is not None:
+            return self.key.rights
+        return self.token.rights if self.token is not None else {}
 
 
 class Sessions:
-    """All connections and tokens of the one account.
+    """All connections, keys and tokens of the one account.
 
     Args:
-        dice: For token texts.
+        dice: For token texts and heartbeat times.
         token_lifetime_s: What `expires_in` says, unless a scope asks for another.
     """
 
-    def __init__(self, dice: random.Random, *, token_lifetime_s: int = TOKEN_LIFETIME_S) -> None:
+    def __init__(
+        self,
+        dice: random.Random,
+        *,
+        limits: Limits | None = None,
+        switches: Switches | None = None,
+        token_lifetime_s: int = LIFETIME_S,
+    ) -> None:
+        self.limits = limits or Limits()
+        switches = switches or Switches()
         self.by_connection: dict[int, Session] = {}
+        self.keys = Keys(
+            wrong_address_code=switches.wrong_address_code,
+            http_nonce_is_good_once=switches.http_nonce_is_good_once,
+        )
+        self.tokens = Tokens(
+            dice,
+            lifetime_s=token_lifetime_s,
+            sessions_per_key=self.limits.sessions_per_key,
+            drops_oldest_session=switches.drops_oldest_session,
+            grants_unasked=switches.grants_unasked_rights,
+        )
         self.account_cancels_on_disconnect = False
-        self._dice = dice
-        self._token_lifetime_s = token_lifetime_s
-        self._by_access: dict[str, Token] = {}
-        self._by_refresh: dict[str, Token] = {}
-        self._nonces: dict[str, None] = {}
+        self.can_cancel_on_disconnect = True
+        self.dice = dice
 
-    def open(self, connection_id: int) -> Session:
+    def has_room_for(self, address: str) -> bool:
+        """Whether one more connection from there is let in."""
+        count = sum(session.address == address for session in self.by_connection.values())
+        return count < self.limits.connections_per_address
+
+    def open(self, connection_id: int, *, address: str = NOWHERE) -> Session:
         """A new connection."""
         session = Session(
             connection_id=connection_id,
+            address=address,
             cancels_on_disconnect=self.account_cancels_on_disconnect,
         )
         self.by_connection[connection_id] = session
@@ -117,89 +108,38 @@ class Sessions:
     def close(self, connection_id: int) -> Session | None:
         """The connection is gone, and its own tokens with it."""
         session = self.by_connection.pop(connection_id, None)
-        for token in [t for t in self._by_refresh.values() if t.connection_id == connection_id]:
-            self.revoke(token)
+        self.tokens.revoke(self.tokens.of_connection(connection_id))
         return session
 
-    def log_in(self, session: Session, *, scope: str, now_ms: int) -> Token:
+    def log_in(self, session: Session, key: ApiKey, *, scope: str, now_ms: int) -> Token:
         """Grant a token, and log the connection in."""
-        self._drop_expired(now_ms)
-        words = scope.split()
-        lifetime_s = self._token_lifetime_s
-        for word in words:
-            if word.startswith("expires:") and word[8:].isdigit():
-                lifetime_s = min(int(word[8:]), 31_536_000)
-        lasting = next((word for word in words if word.startswith("session:")), None)
-        token = Token(
-            access=self._token_text(now_ms),
-            refresh=self._token_text(now_ms),
-            scope=f"{lasting or 'connection'} {GRANTED_RIGHTS}",
-            connection_id=None if lasting else session.connection_id,
-            expires_ms=now_ms + lifetime_s * 1000,
-            lifetime_s=lifetime_s,
+        session.token = self.tokens.issue(
+            key, scope, connection_id=session.connection_id, now_ms=now_ms
         )
-        self._by_access[token.access] = self._by_refresh[token.refresh] = token
-        session.token = token
-        return token
+        return session.token
 
     def refresh(self, session: Session, refresh: str, now_ms: int) -> Token:
         """Trade a refresh token, good once, for a new login; the old access token dies.
 
         Raises: Refusal 13009.
         """
-        known = self._by_refresh.get(refresh)
-        if known is None or known.connection_id not in (None, session.connection_id):
+        old = self.tokens.trade_in(refresh, session.connection_id, session.address)
+        key = self.keys.find(old.client_id)
+        if not key.is_enabled:
             raise unauthorized()
-        self.revoke(known)
-        return self.log_in(session, scope=known.scope, now_ms=now_ms)
+        return self.log_in(session, key, scope=old.asked_scope, now_ms=now_ms)
 
     def present(self, session: Session, access: str, now_ms: int) -> None:
         """Use an access token for a call. Raises: Refusal 13009."""
-        token = self._by_access.get(access)
-        if token is None or now_ms >= token.expires_ms:
-            raise unauthorized()
-        if token.connection_id not in (None, session.connection_id):
-            raise unauthorized()
-        session.token = token
+        session.token = self.tokens.find(access, session.connection_id, session.address, now_ms)
 
-    def revoke(self, token: Token) -> None:
-        """Forget a token."""
-        self._by_access.pop(token.access, None)
-        self._by_refresh.pop(token.refresh, None)
+    def log_out(self, session: Session, *, invalidates_token: bool) -> None:
+        """End a login on purpose: its orders stay, whatever was asked for the case of a loss."""
+        if session.token is not None and invalidates_token:
+            self.tokens.revoke((session.token,))
+        session.cancels_on_disconnect = False
 
-    def check_secret(self, client_id: str, client_secret: str) -> None:
-        """Raises: Refusal 13004, when they are not the account's."""
-        if (client_id, client_secret) != (CLIENT_ID, CLIENT_SECRET):
-            raise invalid_credentials()
-
-    def check_signature(
-        self,
-        *,
-        client_id: str,
-        signature: str,
-        text: str,
-        timestamp_ms: int,
-        nonce: str,
-        now_ms: int,
-    ) -> None:
-        """Raises: Refusal 13004, when the signature is wrong or old, or its nonce was used."""
-        expected = hmac.new(CLIENT_SECRET.encode(), text.encode(), hashlib.sha256).hexdigest()
-        is_fresh = abs(now_ms - timestamp_ms) <= SIGNATURE_AGE_MS_MAX and nonce not in self._nonces
-        is_right = hmac.compare_digest(expected.encode(), signature.encode())
-        if client_id != CLIENT_ID or not is_right or not is_fresh:
-            raise invalid_credentials()
-        self._nonces[nonce] = None
-        while len(self._nonces) > _NONCES_MAX:
-            self._nonces.pop(next(iter(self._nonces)))
-
-    def _token_text(self, now_ms: int) -> str:
-        # The time keeps tokens of an earlier run with the same seed from being good again.
-        return f"{now_ms}.{self._dice.getrandbits(192):048x}"
-
-    def _drop_expired(self, now_ms: int) -> None:
-        """Forget old tokens; a refresh token outlives its access token by a while."""
-        for token in tuple(self._by_refresh.values()):
-            if now_ms >= token.expires_ms:
-                self._by_access.pop(token.access, None)
-            if now_ms >= token.expires_ms + _REFRESH_GRACE_MS:
-                self.revoke(token)
+    def revoke_key(self, client_id: str) -> None:
+        """Disable a key, and everything that is logged in with it."""
+        self.keys.find(client_id).is_enabled = False
+        self.tokens.revoke(self.tokens.of_key(client_id))

@@ -46,7 +46,7 @@ def parse_frame(frame: str | bytes, *, default_method: str | None = None) -> Req
         raise Refusal(-32600, "request entity too large")
     try:
         message = json.loads(frame, parse_float=Decimal, parse_constant=_refuse_constant)
-        _require_encodable(message)
+        require_encodable(message)
     except (ValueError, RecursionError, ArithmeticError) as error:
         raise Refusal(11050, "bad_request", "invalid json") from error
     if not isinstance(message, dict):
@@ -56,6 +56,8 @@ def parse_frame(frame: str | bytes, *, default_method: str | None = None) -> Req
         params = {}
     if not isinstance(method, str) or not isinstance(params, dict):
         raise Refusal(11050, "bad_request", "invalid request")
+    # Published clients name methods by their path: "/private/buy".
+    method = method.removeprefix("/")
     return Request(method=method, params=params, request_id=_request_id(message))
 
 
@@ -65,8 +67,8 @@ def reply(
     *,
     received_us: int,
     spent_us: int,
-) -> bytes:
-    """Encode a reply; `answer` is a result, or the Refusal that stands in its place."""
+) -> dict[str, Any]:
+    """A reply; `answer` is a result, or the Refusal that stands in its place."""
     message: dict[str, Any] = {"jsonrpc": "2.0"}
     if request_id is not None:
         message["id"] = request_id
@@ -83,7 +85,7 @@ def reply(
         "usDiff": spent_us,
         "testnet": True,
     }
-    return _encoder.encode(message)
+    return message
 
 
 def subscription(channel: str, data: Any, label: str | None = None) -> dict[str, Any]:
@@ -117,15 +119,15 @@ def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
 
 
-def _require_encodable(value: Any) -> None:
+def require_encodable(value: Any) -> None:
     """Refuse lone surrogates: legal in JSON as an escape, but they can never be echoed as UTF-8."""
     match value:
         case str():
             value.encode()
         case dict():
             for key, item in value.items():
-                _require_encodable(key)
-                _require_encodable(item)
+                require_encodable(key)
+                require_encodable(item)
         case list():
             for item in value:
-                _require_encodable(item)
+                require_encodable(item)

@@ -28,6 +28,10 @@ class Params:
         """Whether the parameter was given, with something other than null."""
         return self._values.get(name) is not None
 
+    def raw(self, name: str) -> Any:
+        """The value as it came; None when it was not given."""
+        return self._values.get(name)
+
     def text(self, name: str, default: str | None = None) -> str:
         """A string. Raises: Refusal, when missing without default or of another type."""
         value = self._values.get(name)

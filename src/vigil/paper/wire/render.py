@@ -7,16 +7,19 @@ them are absent when.
 from decimal import Decimal
 from typing import Any
 
-from vigil.domain.instrument import NEVER_EXPIRES_MS
-from vigil.domain.money import ZERO, round_nearest
+from vigil.domain.money import ZERO, round_nearest, round_settlement
+from vigil.domain.order import OrderType
 from vigil.domain.pnl import average_price
-from vigil.paper.account import margin
-from vigil.paper.account.books import Books
-from vigil.paper.account.orders import LIMIT_TYPES, LogRow, OrderState, PaperOrder, PaperTrade
-from vigil.paper.account.positions import COIN_QUANTUM, entry_price, floating_pnl
-from vigil.paper.market.instruments import LISTING_BY_NAME, Listing
-from vigil.paper.market.market import Market
-from vigil.paper.market.tape import PublicTrade
+from vigil.paper.account.orders import (
+    LIMIT_TYPES,
+    TRIGGER_TYPES,
+    OrderState,
+    Origin,
+    PaperOrder,
+    PaperTrade,
+    TriggerEnd,
+)
+from vigil.paper.market.instruments import Catalogue, Listing
 
 USER_ID = 10_580
 USERNAME = "vigil-paper"
@@ -24,9 +27,9 @@ _CENT = Decimal("0.01")
 _LINEAR_QUANTUM = Decimal("0.0001")
 
 
-def order(item: PaperOrder) -> dict[str, Any]:
+def order(item: PaperOrder, catalogue: Catalogue) -> dict[str, Any]:
     """An order object."""
-    listing = LISTING_BY_NAME[item.instrument_name]
+    listing = catalogue.by_name[item.instrument_name]
     wire: dict[str, Any] = {
         "label": item.label,
         "price": item.price,
@@ -35,34 +38,44 @@ def order(item: PaperOrder) -> dict[str, Any]:
         "direction": item.direction,
         "time_in_force": item.time_in_force,
         "instrument_name": item.instrument_name,
-        "web": False,
-        "api": True,
+        "web": item.origin is Origin.WEB,
+        "api": item.origin is Origin.API,
         "order_id": item.order_id,
         "creation_timestamp": item.creation_timestamp_ms,
         "replaced": item.is_replaced,
         "last_update_timestamp": item.last_update_timestamp_ms,
         "post_only": item.post_only,
-        "reject_post_only": item.reject_post_only,
         "reduce_only": item.reduce_only,
-        "mmp": False,
+        "mmp": item.mmp,
         "contracts": listing.instrument.contracts(item.amount),
         "order_state": item.state,
         "order_type": item.order_type,
-        "is_liquidation": False,
+        "is_liquidation": item.is_liquidation,
         "risk_reducing": item.reduce_only,
     }
+    if item.post_only or item.waits_for_trigger:
+        wire["reject_post_only"] = item.reject_post_only
     if item.waits_for_trigger:
         if item.order_type not in LIMIT_TYPES:
             wire["price"] = "market_price"
     else:
         wire["filled_amount"] = item.filled_amount
         average = average_price(listing.contract, item.parts)
-        wire["average_price"] = _shown_price(listing, average)
+        wire["average_price"] = shown_price(listing, average)
     if item.trigger is not None:
         wire |= {
             "trigger": item.trigger,
             "trigger_price": item.trigger_price,
             "triggered": item.state is OrderState.TRIGGERED or item.trigger_order_id is not None,
+        }
+    if item.display_amount is not None:
+        wire["display_amount"] = min(item.display_amount, item.remaining)
+        wire["refresh_amount"] = item.display_amount
+    if item.advanced is not None:
+        wire |= {
+            "advanced": item.advanced,
+            item.advanced.value: item.advanced_price,
+            "auto_replaced": item.is_auto_replaced,
         }
     if item.oto_order_ids:
         wire["oto_order_ids"] = list(item.oto_order_ids)
@@ -71,7 +84,12 @@ def order(item: PaperOrder) -> dict[str, Any]:
             wire["is_primary_otoco"] = True
     if item.primary_order_id is not None:
         wire["is_secondary_oto"] = True
+    if item.origin is Origin.MOBILE:
+        wire["mobile"] = True
     optional = {
+        "original_order_type": item.original_order_type,
+        "trigger_offset": item.trigger_offset,
+        "trigger_reference_price": item.trigger_reference_price,
         "trigger_order_id": item.trigger_order_id,
         "oco_ref": item.oco_ref,
         "primary_order_id": item.primary_order_id,
@@ -80,9 +98,9 @@ def order(item: PaperOrder) -> dict[str, Any]:
     return wire | {name: value for name, value in optional.items() if value is not None}
 
 
-def trade(item: PaperTrade) -> dict[str, Any]:
+def trade(item: PaperTrade, catalogue: Catalogue) -> dict[str, Any]:
     """A user trade object."""
-    return {
+    wire = {
         "label": item.label,
         "timestamp": item.timestamp_ms,
         "state": item.state,
@@ -93,7 +111,7 @@ def trade(item: PaperTrade) -> dict[str, Any]:
         "index_price": item.index_price,
         "instrument_name": item.instrument_name,
         "trade_seq": item.trade_seq,
-        "api": True,
+        "api": item.origin is Origin.API,
         "mark_price": item.mark_price,
         "order_id": item.order_id,
         "matching_id": None,
@@ -102,8 +120,8 @@ def trade(item: PaperTrade) -> dict[str, Any]:
         "post_only": item.post_only,
         "reduce_only": item.reduce_only,
         "self_trade": False,
-        "mmp": False,
-        "contracts": LISTING_BY_NAME[item.instrument_name].instrument.contracts(item.amount),
+        "mmp": item.mmp,
+        "contracts": catalogue.by_name[item.instrument_name].instrument.contracts(item.amount),
         "trade_id": item.trade_id,
         "fee_currency": item.fee_currency,
         "fee": item.fee,
@@ -111,182 +129,42 @@ def trade(item: PaperTrade) -> dict[str, Any]:
         "risk_reducing": item.reduce_only,
         "liquidity": "M" if item.is_maker else "T",
     }
+    if item.iv is not None:
+        wire |= {"iv": item.iv, "underlying_price": item.underlying_price}
+    if item.liquidation is not None:
+        wire |= {"liquidation": item.liquidation, "order_type": OrderType.LIQUIDATION}
+    return wire
 
 
-def public_trade(item: PublicTrade) -> dict[str, Any]:
-    """A trade as everybody sees it."""
+def trigger_end(item: TriggerEnd, catalogue: Catalogue) -> dict[str, Any]:
+    """An entry of the trigger order history."""
+    ended = order(item.order, catalogue)
+    kept = ("trigger", "trigger_price", "instrument_name", "direction", "amount", "label")
+    linked = ("oco_ref", "is_secondary_oto")
+    is_market = item.order.order_type in TRIGGER_TYPES - LIMIT_TYPES
     return {
         "timestamp": item.timestamp_ms,
-        "price": item.price,
-        "amount": item.amount,
-        "direction": item.direction,
-        "index_price": item.index_price,
-        "instrument_name": item.instrument_name,
-        "trade_seq": item.trade_seq,
-        "mark_price": item.mark_price,
-        "tick_direction": item.tick_direction,
-        "trade_id": item.trade_id,
-        "contracts": LISTING_BY_NAME[item.instrument_name].instrument.contracts(item.amount),
-    }
+        "last_update_timestamp": item.order.last_update_timestamp_ms,
+        "trigger_order_id": item.order.order_id,
+        "order_id": item.spawned_order_id or item.order.order_id,
+        "order_state": item.outcome,
+        "order_type": OrderType.MARKET if is_market else OrderType.LIMIT,
+        "request": "cancel" if item.outcome == "cancelled" else "trigger:order",
+        "price": item.spawned_price or ended["price"],
+        "trigger_offset": item.order.trigger_offset,
+        "post_only": item.order.post_only,
+        "reduce_only": item.order.reduce_only,
+        "source": item.order.origin,
+    } | {name: ended[name] for name in (*kept, *linked) if name in ended}
 
 
-def position(books: Books, market: Market) -> dict[str, Any]:
-    """A position object; flat is size 0 and direction `zero`."""
-    listing, mark = market.listing, market.mark_price
-    held = books.position(listing.name)
-    size = abs(held.size)
-    # The session has not been settled yet, so the floating profit is the whole one.
-    floating = floating_pnl(listing.contract, held, mark)
-    size_currency = round_nearest(margin.coins(listing, held.size, mark), COIN_QUANTUM)
-    return {
-        "size": held.size,
-        "kind": listing.instrument.kind,
-        "maintenance_margin": _shown_margin(margin.maintenance_margin(listing, size, mark)),
-        "initial_margin": _shown_margin(margin.initial_margin(listing, size, mark)),
-        "direction": held.side or "zero",
-        "index_price": market.index_price,
-        "instrument_name": listing.name,
-        "settlement_price": market.settlement_price,
-        "mark_price": mark,
-        "interest_value": ZERO,
-        "delta": size_currency,
-        "average_price": _shown_price(listing, entry_price(listing.contract, held)),
-        "floating_profit_loss": floating,
-        "realized_profit_loss": held.realized_profit_loss,
-        "total_profit_loss": floating,
-        "realized_funding": ZERO,
-        "leverage": listing.instrument.max_leverage,
-        "size_currency": size_currency,
-    }
+def shown_price(listing: Listing, price: Decimal | None) -> Decimal:
+    """Averages are shown with two decimals (inverse), four (linear), or eight (coin options).
 
-
-def instrument(listing: Listing) -> dict[str, Any]:
-    """An instrument object."""
-    item = listing.instrument
-    kind = "linear" if item.is_linear else "reversed"
-    return {
-        "price_index": item.price_index,
-        "kind": item.kind,
-        "instrument_name": item.instrument_name,
-        "max_leverage": item.max_leverage,
-        "maker_commission": item.maker_commission,
-        "taker_commission": item.taker_commission,
-        "instrument_type": kind,
-        "expiration_timestamp": NEVER_EXPIRES_MS,
-        "creation_timestamp": listing.creation_timestamp_ms,
-        "is_active": True,
-        "state": "open",
-        "tick_size": item.tick_size,
-        "tick_size_steps": [
-            {"above_price": step.above_price, "tick_size": step.tick_size}
-            for step in item.tick_size_steps
-        ],
-        "contract_size": item.contract_size,
-        "instrument_id": listing.instrument_id,
-        "min_trade_amount": item.min_trade_amount,
-        "future_type": kind,
-        "max_liquidation_commission": Decimal("0.01"),
-        "max_non_default_leverage": 5,
-        "block_trade_commission": Decimal("0.00025"),
-        "block_trade_min_trade_amount": 200_000 if not item.is_linear else 25,
-        "block_trade_tick_size": Decimal("0.01"),
-        "settlement_currency": item.settlement_currency,
-        "settlement_period": "perpetual",
-        "base_currency": item.base_currency,
-        "counter_currency": listing.counter_currency,
-        "quote_currency": item.quote_currency,
-        "rfq": False,
-        "lot_size": 1,
-    }
-
-
-def ticker(market: Market, now_ms: int) -> dict[str, Any]:
-    """A ticker object of a perpetual."""
-    change = (market.mark_price / market.open_price - 1) * 100
-    return {
-        "timestamp": now_ms,
-        "state": "open",
-        "stats": {
-            "high": market.high,
-            "low": market.low,
-            "price_change": round_nearest(change, _LINEAR_QUANTUM),
-            "volume": round_nearest(market.volume, _LINEAR_QUANTUM),
-            "volume_usd": round_nearest(market.volume_usd, _CENT),
-            "volume_notional": round_nearest(market.volume_usd, _CENT),
-        },
-        "index_price": market.index_price,
-        "instrument_name": market.listing.name,
-        "last_price": market.last_price,
-        "settlement_price": market.settlement_price,
-        "min_price": market.min_price,
-        "max_price": market.max_price,
-        "open_interest": Decimal("1132329370.0"),
-        "mark_price": market.mark_price,
-        "interest_value": ZERO,
-        "best_ask_price": market.best_ask[0],
-        "best_ask_amount": market.best_ask[1],
-        "best_bid_price": market.best_bid[0],
-        "best_bid_amount": market.best_bid[1],
-        "estimated_delivery_price": market.index_price,
-        "current_funding": ZERO,
-        "funding_8h": ZERO,
-    }
-
-
-def quote(market: Market, now_ms: int) -> dict[str, Any]:
-    """Best bid and ask."""
-    return {
-        "timestamp": now_ms,
-        "instrument_name": market.listing.name,
-        "best_bid_price": market.best_bid[0],
-        "best_bid_amount": market.best_bid[1],
-        "best_ask_price": market.best_ask[0],
-        "best_ask_amount": market.best_ask[1],
-    }
-
-
-def log_row(item: LogRow) -> dict[str, Any]:
-    """A row of the transaction log."""
-    listing = LISTING_BY_NAME[item.instrument_name]
-    return {
-        "id": item.user_seq,
-        "user_id": USER_ID,
-        "username": USERNAME,
-        "user_seq": item.user_seq,
-        "currency": item.currency,
-        "timestamp": item.timestamp_ms,
-        "type": item.row_type,
-        "instrument_name": item.instrument_name,
-        "side": item.side,
-        "amount": item.amount,
-        "contracts": listing.instrument.contracts(item.amount),
-        "position": item.position,
-        "price": item.price,
-        "price_currency": listing.counter_currency,
-        "mark_price": item.mark_price,
-        "index_price": item.index_price,
-        "commission": item.commission,
-        "cashflow": item.cashflow,
-        "change": item.change,
-        "balance": item.balance,
-        "equity": item.equity,
-        "profit_as_cashflow": False,
-        "interest_pl": ZERO,
-        "trade_id": item.trade_id,
-        "order_id": item.order_id,
-        "user_role": "maker" if item.is_maker else "taker",
-        "fee_role": "maker" if item.is_maker else "taker",
-        "fee_balance": ZERO,
-        "info": "Source: api",
-    }
-
-
-def _shown_price(listing: Listing, price: Decimal | None) -> Decimal:
-    """Averages are shown with two decimals (inverse) or four (linear); 0 when there is none."""
+    0 when there is none.
+    """
     if price is None:
         return ZERO
-    return round_nearest(price, _LINEAR_QUANTUM if listing.instrument.is_linear else _CENT)
-
-
-def _shown_margin(value: Decimal) -> Decimal:
-    return round_nearest(value, COIN_QUANTUM)
+    if listing.contract.is_linear:
+        return round_nearest(price, _LINEAR_QUANTUM)
+    return round_settlement(price) if listing.contract.is_option else round_nearest(price, _CENT)
