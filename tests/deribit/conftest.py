@@ -1,10 +1,11 @@
 """A scripted exchange on a real socket, and the recorded payloads."""
 
 import asyncio
+import heapq
 import itertools
 import json
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ import msgspec
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
+
+from vigil.deribit.reading import Reader
 
 ROOT = Path(__file__).resolve().parents[2]
 RECORDED = ROOT.parent / "shared" / "deribit" / "recorded"
@@ -144,6 +147,91 @@ class KeptSecret:
 @pytest.fixture
 def secret() -> type[KeptSecret]:
     return KeptSecret
+
+
+class SteppedClock:
+    """Wall time and loop time that pass only when a test lets them, step by step."""
+
+    def __init__(self) -> None:
+        self.loop_s = 1_000.0
+        self.skew_ms = 0
+        self._sleepers: list[tuple[float, int, asyncio.Future[None]]] = []
+        self._number = itertools.count()
+
+    def now_ms(self) -> int:
+        return round(self.loop_s * 1000) + self.skew_ms
+
+    def elapsed_s(self) -> float:
+        return self.loop_s
+
+    async def sleep(self, delay_s: float) -> None:
+        wake: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._sleepers, (self.loop_s + delay_s, next(self._number), wake))
+        await wake
+
+    async def advance(self, delay_s: float) -> None:
+        """Let time pass, and everybody whose time has come do what they can."""
+        end_s = self.loop_s + delay_s
+        await self._settle()
+        while self._sleepers and self._sleepers[0][0] <= end_s:
+            due_s, _, wake = heapq.heappop(self._sleepers)
+            self.loop_s = max(self.loop_s, due_s)
+            if not wake.done():
+                wake.set_result(None)
+                await self._settle()
+        self.loop_s = end_s
+        await self._settle()
+
+    async def _settle(self) -> None:
+        for _ in range(20):
+            await asyncio.sleep(0)
+
+
+@pytest.fixture
+def stepped_clock() -> SteppedClock:
+    return SteppedClock()
+
+
+class ScriptedReader(Reader):
+    """Questions answered as told, without a socket.
+
+    `answers` maps a method to a value, an exception, a list of these to be used up one by one
+    (`Turns`), or a function of the parameters.
+    """
+
+    NOW_MS = 1_800_000_000_000
+
+    def __init__(self, **answers: Any) -> None:
+        self.answers = {f"private/{name}": answer for name, answer in answers.items()}
+        self.asked: list[tuple[str, dict[str, Any]]] = []
+
+    def exchange_now_ms(self) -> int:
+        return self.NOW_MS
+
+    async def _ask(self, method: str, params: Mapping[str, Any]) -> msgspec.Raw:
+        self.asked.append((method, dict(params)))
+        answer = self.answers[method]
+        if isinstance(answer, Turns):
+            answer = answer.pop(0)
+        if callable(answer):
+            answer = answer(params)
+        if isinstance(answer, Exception):
+            raise answer
+        return msgspec.Raw(json.dumps(answer).encode())
+
+
+class Turns(list[Any]):
+    """Answers to be given one after the other."""
+
+
+@pytest.fixture
+def turns() -> type[Turns]:
+    return Turns
+
+
+@pytest.fixture
+def scripted() -> type[ScriptedReader]:
+    return ScriptedReader
 
 
 @pytest.fixture

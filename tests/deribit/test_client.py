@@ -6,15 +6,22 @@ from typing import Any
 import msgspec
 import pytest
 import structlog
+from msgspec.structs import replace
 
 from vigil.deribit.client import DeribitClient
+from vigil.deribit.credits import Credits, Lane, Pool, Rate
+from vigil.deribit.exchange_clock import ClockReading
 from vigil.deribit.jsonrpc import ErrorReply, Reply
-from vigil.deribit.outcome import NOT_SENT, Confirmed, Refused, Unknown
+from vigil.deribit.login import LoginGate
+from vigil.deribit.outcome import NOT_SENT, Confirmed, LateReply, Refused, Unknown, Verdict
+from vigil.deribit.session import TroubleKind
+from vigil.deribit.throttle import Throttle
 from vigil.domain.order import Direction, OrderRequest, OrderStatus, OrderType
 from vigil.errors import OutcomeUnknown, Rejected, Transient
 
 Make = Callable[..., dict[str, Any]]
 
+MIDNIGHT = ClockReading(exchange_ms=0, at_s=0)
 REQUEST = OrderRequest(
     instrument_name="BTC_USDC-PERPETUAL",
     direction=Direction.BUY,
@@ -79,9 +86,19 @@ def session() -> ScriptedLine:
 
 
 @pytest.fixture
-def client(clock: HandClock, session: ScriptedLine) -> DeribitClient:
-    made = DeribitClient(clock)
-    made.attach(session, exchange_ms=1_000_500, at_s=50.0, subscribed=())
+def late() -> list[LateReply]:
+    return []
+
+
+def unlimited(clock: HandClock) -> Throttle:
+    limits = dict.fromkeys(Pool, Rate(per_s=1e6, burst=1e6))
+    return Throttle(clock, Credits(limits, now_s=clock.elapsed_s()))
+
+
+@pytest.fixture
+def client(clock: HandClock, session: ScriptedLine, late: list[LateReply]) -> DeribitClient:
+    made = DeribitClient(clock, throttle=unlimited(clock), on_late=late.append)
+    made.attach(session, reading=ClockReading(exchange_ms=1_000_500, at_s=50.0), subscribed=())
     return made
 
 
@@ -186,7 +203,7 @@ async def test_cancelling_the_caller_is_not_swallowed(
             raise AssertionError
 
     client.detach("")
-    client.attach(Stuck(), exchange_ms=0, at_s=0, subscribed=())
+    client.attach(Stuck(), reading=MIDNIGHT, subscribed=())
     placing = asyncio.ensure_future(client.place(REQUEST))
     await asyncio.sleep(0)
     placing.cancel()
@@ -245,7 +262,7 @@ def test_every_session_has_its_own_epoch(client: DeribitClient) -> None:
     assert client.epoch == 1
     client.detach("over")
     assert not client.is_live
-    assert client.attach(ScriptedLine(), exchange_ms=0, at_s=0, subscribed=()) == 2
+    assert client.attach(ScriptedLine(), reading=MIDNIGHT, subscribed=()) == 2
 
 
 async def test_watching_asks_only_for_what_the_session_lacks(
@@ -273,3 +290,248 @@ async def test_what_is_watched_between_sessions_is_remembered(clock: HandClock) 
     client = DeribitClient(clock, ticker_interval="raw")
     assert await client.watch(["A", "A"]) == ("ticker.A.raw",)
     assert client.watched_channels == ("ticker.A.raw",)
+
+
+# --- lanes and credit
+
+
+def short_of(clock: HandClock, **levels: int) -> Throttle:
+    """Pools of which only so many requests are left, and hardly any come back."""
+    limits = dict.fromkeys(Pool, Rate(per_s=1e6, burst=1e6))
+    limits |= {Pool[name.upper()]: Rate(per_s=1e-6, burst=n / 0.3) for name, n in levels.items()}
+    return Throttle(clock, Credits(limits, now_s=clock.elapsed_s()))
+
+
+async def test_an_entry_that_finds_no_credit_is_not_sent(
+    clock: HandClock, session: ScriptedLine, order_json: Make
+) -> None:
+    client = DeribitClient(clock, throttle=short_of(clock, trading=5))
+    client.attach(session, reading=MIDNIGHT, subscribed=())
+    session.answers["private/buy"] = {"order": order_json(), "trades": []}
+    session.answers["private/cancel"] = order_json(order_state="cancelled")
+    assert isinstance(await client.place(REQUEST), Confirmed)
+    outcome = await client.place(REQUEST)
+    assert isinstance(outcome, Refused)
+    assert (outcome.code, outcome.verdict) == (NOT_SENT, Verdict.RETRY_LATER)
+    assert "credit" in outcome.message
+    assert isinstance(await client.cancel("USDC-1"), Confirmed)
+    assert [method for method, _ in session.asked] == ["private/buy", "private/cancel"]
+
+
+async def test_a_question_that_finds_no_credit_may_be_asked_later(
+    clock: HandClock, session: ScriptedLine
+) -> None:
+    client = DeribitClient(clock, throttle=short_of(clock, default=0))
+    client.attach(session, reading=MIDNIGHT, subscribed=())
+    with pytest.raises(Transient, match="credit"):
+        await client.positions()
+    assert session.asked == []
+
+
+async def test_out_of_credit_by_the_exchange_s_count_the_session_ends_and_starts_slowly(
+    client: DeribitClient, session: ScriptedLine, clock: HandClock
+) -> None:
+    session.answers["private/buy"] = error(10028, "too_many_requests")
+    assert isinstance(await client.place(REQUEST), Unknown), "no proof that it was not placed"
+    assert session.abandoned is not None
+    assert "credit" in session.abandoned
+    assert not client.throttle.try_spend("private/cancel", Lane.REDUCE)
+
+
+async def test_what_has_waited_past_its_validity_is_not_sent(
+    stepped_clock: Any, session: ScriptedLine, order_json: Make
+) -> None:
+    limits = dict.fromkeys(Pool, Rate(per_s=1, burst=4))
+    throttle = Throttle(stepped_clock, Credits(limits, now_s=stepped_clock.elapsed_s()))
+    client = DeribitClient(stepped_clock, throttle=throttle)
+    now_ms = stepped_clock.now_ms()
+    reading = ClockReading(exchange_ms=now_ms, at_s=stepped_clock.elapsed_s())
+    client.attach(session, reading=reading, subscribed=())
+    session.answers["private/buy"] = {"order": order_json(), "trades": []}
+    close = replace(REQUEST, reduce_only=True, valid_until_ms=now_ms + 500)
+    assert isinstance(await client.place(close), Confirmed)
+    placing = asyncio.ensure_future(client.place(close))
+    await stepped_clock.advance(2)
+    outcome = placing.result()
+    assert isinstance(outcome, Refused)
+    assert outcome.code == NOT_SENT
+    assert "validity" in outcome.message
+    assert len(session.asked) == 1
+
+
+# --- login
+
+
+@pytest.fixture
+def gate() -> LoginGate:
+    return LoginGate()
+
+
+@pytest.fixture
+def guarded(clock: HandClock, session: ScriptedLine, gate: LoginGate) -> DeribitClient:
+    made = DeribitClient(clock, throttle=unlimited(clock))
+    made.attach(session, reading=MIDNIGHT, subscribed=(), gate=gate)
+    return made
+
+
+async def test_while_the_login_is_in_doubt_private_calls_wait_and_public_ones_do_not(
+    guarded: DeribitClient, session: ScriptedLine, gate: LoginGate
+) -> None:
+    session.answers |= {"private/get_positions": [], "public/get_time": 1}
+    gate.shut()
+    asking = asyncio.ensure_future(guarded.positions())
+    assert await guarded.server_time_ms() == 1
+    assert [method for method, _ in session.asked] == ["public/get_time"]
+    gate.open()
+    assert await asking == ()
+
+
+async def test_the_wait_for_a_login_is_bounded(
+    guarded: DeribitClient,
+    session: ScriptedLine,
+    gate: LoginGate,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("vigil.deribit.client._PATIENCE_S", dict.fromkeys(Lane, 0.01))
+    gate.shut()
+    outcome = await guarded.place(REQUEST)
+    assert isinstance(outcome, Refused)
+    assert outcome.code == NOT_SENT
+    with pytest.raises(Transient, match="login"):
+        await guarded.positions()
+    assert session.asked == []
+
+
+class BetweenLogins(ScriptedLine):
+    """Refuses the first private call while the login is being renewed, and takes the second."""
+
+    def __init__(self, gate: LoginGate, *, times: int = 1, renewed_late: bool) -> None:
+        super().__init__()
+        self._gate, self._left, self._renewed_late = gate, times, renewed_late
+
+    async def request(
+        self, method: str, params: Mapping[str, Any], *, timeout_s: float
+    ) -> Reply | ErrorReply:
+        if not self._left:
+            return await super().request(method, params, timeout_s=timeout_s)
+        self._left -= 1
+        self.asked.append((method, dict(params)))
+        if self._renewed_late:
+            self._gate.shut()
+            asyncio.get_running_loop().call_later(0.02, self._gate.open)
+        else:
+            self._gate.open()
+        return error(13009, "unauthorized")
+
+
+@pytest.mark.parametrize("renewed_late", [True, False], ids=["renewing", "renewed meanwhile"])
+async def test_a_call_that_met_a_renewal_is_made_once_more(
+    guarded: DeribitClient, gate: LoginGate, order_json: Make, *, renewed_late: bool
+) -> None:
+    guarded.detach("")
+    line = BetweenLogins(gate, renewed_late=renewed_late)
+    line.answers["private/buy"] = {"order": order_json(), "trades": []}
+    guarded.attach(line, reading=MIDNIGHT, subscribed=(), gate=gate)
+    assert isinstance(await guarded.place(REQUEST), Confirmed)
+    assert [params["label"] for _, params in line.asked] == ["vg-a-1-1", "vg-a-1-1"]
+    assert line.abandoned is None
+
+
+async def test_a_call_refused_again_after_a_renewal_ends_the_session(
+    guarded: DeribitClient, gate: LoginGate
+) -> None:
+    guarded.detach("")
+    line = BetweenLogins(gate, times=2, renewed_late=False)
+    guarded.attach(line, reading=MIDNIGHT, subscribed=(), gate=gate)
+    assert isinstance(await guarded.place(REQUEST), Refused)
+    assert len(line.asked) == 2
+    assert line.abandoned is not None
+
+
+async def test_losing_the_login_is_a_person_s_business(
+    guarded: DeribitClient, session: ScriptedLine, gate: LoginGate
+) -> None:
+    session.answers["private/get_positions"] = error(13009, "unauthorized")
+    with pytest.raises(Rejected):
+        await guarded.positions()
+    assert gate.loss is not None
+    assert gate.loss.kind is TroubleKind.LOGIN
+    assert session.abandoned == "logged out: 13009 unauthorized"
+
+
+@pytest.mark.parametrize("code", [13403, 13021, 11042])
+async def test_a_right_that_went_missing_is_looked_for_by_logging_in_anew(
+    guarded: DeribitClient, session: ScriptedLine, clock: HandClock, code: int
+) -> None:
+    words = {13403: "scope_exceeded", 13021: "forbidden", 11042: "permission_denied"}
+    session.answers["private/buy"] = error(code, words[code])
+    session.answers["private/get_positions"] = error(code, words[code])
+    await guarded.place(REQUEST)
+    assert session.abandoned is None, "a fresh login says what the key may do"
+    clock.loop_s += 61
+    with pytest.raises(Rejected):
+        await guarded.positions()
+    assert session.abandoned is None, "what only asks proves nothing about trading"
+    await guarded.place(REQUEST)
+    assert session.abandoned is not None
+
+
+# --- what comes late, and what does not come
+
+
+@pytest.mark.parametrize(
+    ("method", "params", "expected"),
+    [
+        pytest.param("private/buy", {"label": "vg-a-1-1"}, Confirmed, id="an order"),
+        pytest.param("private/buy", {"label": "vg-b-2-1"}, Unknown, id="another order's"),
+        pytest.param("private/edit", {"order_id": "USDC-1"}, Confirmed, id="an edit"),
+    ],
+)
+async def test_a_late_answer_says_what_became_of_the_order(
+    client: DeribitClient,
+    late: list[LateReply],
+    order_json: Make,
+    method: str,
+    params: dict[str, Any],
+    expected: type,
+) -> None:
+    body = msgspec.json.encode({"order": order_json(), "trades": []})
+    client.take_late(method, params, Reply(request_id=7, result=msgspec.Raw(body)))
+    (told,) = late
+    assert isinstance(told.outcome, expected)
+    assert (told.label, told.order_id) == (params.get("label"), params.get("order_id"))
+
+
+async def test_a_late_refusal_is_told_as_well(client: DeribitClient, late: list[LateReply]) -> None:
+    client.take_late("private/buy", {"label": "l"}, error(10009, "not_enough_funds"))
+    assert late[0].outcome == Refused(code=10009, message="not_enough_funds")
+
+
+async def test_a_late_answer_to_a_question_is_nobody_s_business(
+    client: DeribitClient, late: list[LateReply]
+) -> None:
+    client.take_late("private/get_positions", {}, Reply(request_id=7, result=msgspec.Raw(b"[]")))
+    assert late == []
+
+
+async def test_what_a_reply_confirms_is_awaited_on_the_private_stream(
+    client: DeribitClient, session: ScriptedLine, clock: HandClock, order_json: Make
+) -> None:
+    session.answers["private/buy"] = {"order": order_json(), "trades": []}
+    outcome = await client.place(REQUEST)
+    assert isinstance(outcome, Confirmed)
+    clock.loop_s += 6
+    assert client.overdue_order_id(5.0) == "USDC-1"
+    client.take_order(outcome.order)
+    assert client.overdue_order_id(5.0) is None
+
+
+async def test_whoever_finds_the_stream_wanting_can_end_the_session(
+    guarded: DeribitClient, session: ScriptedLine, gate: LoginGate
+) -> None:
+    guarded.suspect_private_stream("order USDC-1 was filled, and nobody said so")
+    assert session.abandoned is not None
+    assert gate.loss is not None
+    assert gate.loss.kind is TroubleKind.STREAM
+    guarded.detach("ended")
+    guarded.suspect_private_stream("without a session there is nothing to end")

@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import random
 from collections.abc import AsyncIterator, Callable
 from decimal import Decimal
 from typing import Any
@@ -14,7 +15,7 @@ from vigil.deribit.client import DeribitClient
 from vigil.deribit.link import DeribitLink, Unheard
 from vigil.deribit.outcome import NOT_SENT, Confirmed, Outcome, Refused, Unknown
 from vigil.deribit.rest import RestWitness
-from vigil.deribit.session import Deadlines
+from vigil.deribit.session import ApiKey, Deadlines
 from vigil.domain.events import (
     ExchangeEvent,
     FillsReceived,
@@ -35,12 +36,15 @@ from vigil.domain.order import (
 )
 from vigil.errors import Misconfigured, Rejected, Transient
 from vigil.paper.server import PaperServer
-from vigil.paper.session.sessions import CLIENT_ID, CLIENT_SECRET
+from vigil.paper.session.keys import CLIENT_ID, CLIENT_SECRET
 from vigil.paper.venue import Venue
 
 LINEAR, INVERSE = "BTC_USDC-PERPETUAL", "BTC-PERPETUAL"
 
 Until = Callable[..., Any]
+
+# One nonce must not be used twice with one key, and all worlds use the same.
+_SEEDS = itertools.count(1)
 
 
 class World:
@@ -54,15 +58,24 @@ class World:
         self.unheard: list[Unheard] = []
         self.secret = secret
         self.tasks: list[asyncio.Task[Any]] = []
-        self.witness = RestWitness(server.http_url, CLIENT_ID, secret(CLIENT_SECRET), self.clock)
+        self.witness = self.witness_with(CLIENT_SECRET)
         self._labels = itertools.count(1)
+
+    def witness_with(self, client_secret: str) -> RestWitness:
+        return RestWitness(
+            self.server.http_url,
+            CLIENT_ID,
+            self.secret(client_secret),
+            throttle=self.client.throttle,
+            exchange_now_ms=self.client.exchange_now_ms,
+        )
 
     def start(self, **changes: Any) -> asyncio.Task[Any]:
         settings = {
             "url": self.server.websocket_url,
-            "client_id": CLIENT_ID,
-            "client_secret": self.secret(CLIENT_SECRET),
+            "key": ApiKey(client_id=CLIENT_ID, secret=self.secret(CLIENT_SECRET)),
             "clock": self.clock,
+            "dice": random.Random(next(_SEEDS)),
             "sink": self.events.append,
             "on_unreadable": self.unheard.append,
             "deadlines": Deadlines(dial_s=2, call_s=2),
@@ -350,9 +363,9 @@ async def test_an_order_the_exchange_never_had_is_none(world: World) -> None:
 async def test_a_wrong_key_is_for_a_person_to_mend(world: World, secret: Any) -> None:
     other = World(world.server, secret)
     with pytest.raises(Misconfigured, match="VIGIL_CLIENT_SECRET"):
-        await other.start(client_secret=secret("wrong"))
+        await other.start(key=ApiKey(client_id=CLIENT_ID, secret=secret("wrong")))
     await other.witness.close()
-    witness = RestWitness(world.server.http_url, CLIENT_ID, secret("wrong"), world.clock)
+    witness = world.witness_with("wrong")
     with pytest.raises(Rejected):
         await witness.positions()
     await witness.close()

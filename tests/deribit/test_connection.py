@@ -1,13 +1,24 @@
 import asyncio
 import contextlib
 import socket
+import ssl
 from collections.abc import AsyncIterator, Callable
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, Self
 
+import msgspec
 import pytest
+import trustme
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.exceptions import ConnectionClosed
 
 from vigil.clock import SystemClock
-from vigil.deribit.connection import Connection, dial_websocket, open_connection
+from vigil.deribit.connection import (
+    CertificateRefused,
+    Connection,
+    dial_websocket,
+    open_connection,
+)
 from vigil.deribit.jsonrpc import ErrorReply, Malformed, Notification, Reply
 from vigil.errors import Misconfigured, OutcomeUnknown, Rejected, Transient
 
@@ -20,12 +31,14 @@ class Line:
         self.pump = pump
         self.notifications: list[Notification] = []
         self.malformed: list[Malformed] = []
+        self.late: list[tuple[str, Any, Any]] = []
 
 
 @pytest.fixture
 async def line(exchange: Any) -> AsyncIterator[Line]:
     notifications: list[Notification] = []
     malformed: list[Malformed] = []
+    late: list[tuple[str, Any, Any]] = []
     connection = await open_connection(
         dial_websocket,
         exchange.url,
@@ -33,9 +46,10 @@ async def line(exchange: Any) -> AsyncIterator[Line]:
         timeout_s=5,
         on_notification=notifications.append,
         on_malformed=malformed.append,
+        on_late=lambda *answer: late.append(answer),
     )
     made = Line(connection, asyncio.ensure_future(connection.pump()))
-    made.notifications, made.malformed = notifications, malformed
+    made.notifications, made.malformed, made.late = notifications, malformed, late
     yield made
     made.pump.cancel()
     with contextlib.suppress(Transient, asyncio.CancelledError):
@@ -55,10 +69,10 @@ async def test_answers_find_their_calls_in_any_order(exchange: Any, line: Line) 
 
     exchange.answers |= {"public/first": first, "public/second": second}
     replies = await asyncio.gather(
-        line.connection.call("public/first", {}, timeout_s=5),
-        line.connection.call("public/second", {}, timeout_s=5),
+        line.connection.request("public/first", {}, timeout_s=5),
+        line.connection.request("public/second", {}, timeout_s=5),
     )
-    assert [bytes(reply) for reply in replies] == [b'"first"', b'"second"']
+    assert [bytes(reply.result) for reply in replies] == [b'"first"', b'"second"']
     assert line.connection.pending == 0
 
 
@@ -69,9 +83,6 @@ async def test_an_error_answer_is_a_value_to_those_who_can_judge_it(
     reply = await line.connection.request("private/buy", {}, timeout_s=5)
     assert isinstance(reply, ErrorReply)
     assert reply.code == 10009
-    with pytest.raises(Rejected) as raised:
-        await line.connection.call("private/buy", {}, timeout_s=5)
-    assert raised.value.code == 10009
 
 
 async def test_no_answer_in_time_is_an_unknown_outcome(
@@ -83,7 +94,7 @@ async def test_no_answer_in_time_is_an_unknown_outcome(
     assert line.connection.pending == 0
 
 
-async def test_an_answer_that_comes_too_late_harms_nobody(
+async def test_an_answer_that_comes_too_late_is_handed_on_with_its_call(
     exchange: Any, line: Line, until: Any
 ) -> None:
     gate = asyncio.Event()
@@ -94,10 +105,72 @@ async def test_an_answer_that_comes_too_late_harms_nobody(
 
     exchange.answers["public/late"] = late
     with pytest.raises(OutcomeUnknown):
-        await line.connection.request("public/late", {}, timeout_s=0.05)
+        await line.connection.request("public/late", {"a": 1}, timeout_s=0.05)
     gate.set()
-    reply = await line.connection.request("public/test", {}, timeout_s=5)
+    await until(lambda: line.late)
+    ((method, params, reply),) = line.late
+    assert (method, params) == ("public/late", {"a": 1})
     assert isinstance(reply, Reply)
+    assert bytes(reply.result) == b'"late"'
+
+
+async def test_an_answer_to_a_call_whose_caller_was_cancelled_is_handed_on(
+    exchange: Any, line: Line, until: Any
+) -> None:
+    gate = asyncio.Event()
+
+    async def late(_: Any) -> str:
+        await gate.wait()
+        return "late"
+
+    exchange.answers["private/buy"] = late
+    call = asyncio.ensure_future(line.connection.request("private/buy", {}, timeout_s=5))
+    await until(lambda: exchange.asked_for("private/buy"))
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    gate.set()
+    await until(lambda: line.late)
+    assert line.late[0][0] == "private/buy"
+
+
+async def test_an_answer_that_meets_its_own_timeout_is_not_lost(
+    exchange: Any, line: Line, until: Any, no_answer: Any
+) -> None:
+    """Both come due in one turn of the loop: the caller gets the answer, or it is handed on."""
+    exchange.answers["private/buy"] = no_answer
+    connection: Any = line.connection
+    call = asyncio.ensure_future(connection.request("private/buy", {}, timeout_s=5))
+    await until(lambda: exchange.asked_for("private/buy"))
+    call.cancel()
+    connection._resolve(Reply(request_id=1, result=msgspec.Raw(b'"just now"')))
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    assert [method for method, *_ in line.late] == ["private/buy"]
+
+
+async def test_one_answer_given_twice_counts_once(exchange: Any, line: Line, until: Any) -> None:
+    async def twice(_: Any) -> str:
+        await exchange.say({"id": 1, "result": "first"})
+        return "second"
+
+    exchange.answers["public/twice"] = twice
+    reply = await line.connection.request("public/twice", {}, timeout_s=5)
+    assert isinstance(reply, Reply)
+    assert bytes(reply.result) == b'"first"'
+    await line.connection.request("public/test", {}, timeout_s=5)
+    assert line.late == []
+
+
+async def test_only_so_many_answers_are_still_waited_for(
+    exchange: Any, line: Line, no_answer: Any
+) -> None:
+    exchange.answers["public/slow"] = no_answer
+    for _ in range(300):
+        with pytest.raises(OutcomeUnknown):
+            await line.connection.request("public/slow", {}, timeout_s=0)
+    connection: Any = line.connection
+    assert len(connection._given_up) <= 256
 
 
 async def test_what_is_unanswered_when_the_session_ends_is_unknown(
@@ -180,22 +253,6 @@ async def test_a_malformed_frame_is_told_and_the_session_goes_on(
     assert len(line.malformed) == 1
 
 
-async def test_what_was_buffered_when_the_session_was_abandoned_is_not_delivered(
-    exchange: Any, line: Line, until: Any
-) -> None:
-    # Frames wait in the library's buffer while nothing reads.
-    line.pump.cancel()
-    for number in range(5):
-        await exchange.push("ticker.X.raw", number)
-    await asyncio.sleep(0.05)
-    with contextlib.suppress(Transient, asyncio.CancelledError):
-        await line.pump
-    line.connection.abandon("suspect")
-    with pytest.raises(Transient):
-        await line.connection.pump()
-    assert line.notifications == []
-
-
 async def test_abandoning_sends_a_reset_so_that_unsent_bytes_are_dropped() -> None:
     """With linger zero the peer sees a reset rather than the end of the stream."""
     listener = socket.create_server(("127.0.0.1", 0))
@@ -224,6 +281,7 @@ async def test_abandoning_sends_a_reset_so_that_unsent_bytes_are_dropped() -> No
         timeout_s=5,
         on_notification=lambda _: None,
         on_malformed=lambda _: None,
+        on_late=lambda *_: None,
     )
     peer = await peer_task
     connection.abandon("suspect")
@@ -231,6 +289,171 @@ async def test_abandoning_sends_a_reset_so_that_unsent_bytes_are_dropped() -> No
         await asyncio.wait_for(loop.sock_recv(peer, 1), 5)
     peer.close()
     listener.close()
+
+
+class TlsExchange:
+    """Shakes hands with whoever trusts its certificate, and keeps what it receives."""
+
+    def __init__(self, issuer: trustme.CA, name: str = "localhost", **validity: Any) -> None:
+        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        issuer.issue_cert(name, **validity).configure_cert(self._context)
+        self.received: list[str | bytes] = []
+        self.url = ""
+
+    async def __aenter__(self) -> Self:
+        self._server = await serve(self._handle, "127.0.0.1", 0, ssl=self._context)
+        port = next(iter(self._server.sockets)).getsockname()[1]
+        self.url = f"wss://localhost:{port}/ws/api/v2"
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._server.close()
+        await self._server.wait_closed()
+
+    async def _handle(self, websocket: ServerConnection) -> None:
+        with contextlib.suppress(ConnectionClosed):
+            async for frame in websocket:
+                self.received.append(frame)
+
+
+@pytest.fixture
+def trusted(monkeypatch: pytest.MonkeyPatch) -> trustme.CA:
+    """An authority that this machine trusts."""
+    issuer = trustme.CA()
+
+    def context(*_: object, **__: object) -> ssl.SSLContext:
+        made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        issuer.configure_trust(made)
+        return made
+
+    monkeypatch.setattr(ssl, "create_default_context", context)
+    return issuer
+
+
+@pytest.mark.fault("N9")
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        pytest.param(
+            lambda trusted: TlsExchange(trustme.CA()), "certificate", id="unknown authority"
+        ),
+        pytest.param(
+            lambda trusted: TlsExchange(trusted, "deribit.example"), "localhost", id="wrong name"
+        ),
+        pytest.param(
+            lambda trusted: TlsExchange(
+                trusted,
+                not_before=datetime(2020, 1, 1, tzinfo=UTC),
+                not_after=datetime(2021, 1, 1, tzinfo=UTC),
+            ),
+            "expired",
+            id="expired",
+        ),
+        pytest.param(
+            lambda trusted: TlsExchange(
+                trusted,
+                not_before=datetime(2090, 1, 1, tzinfo=UTC),
+                not_after=datetime(2091, 1, 1, tzinfo=UTC),
+            ),
+            "not yet valid",
+            id="by our clock, not yet valid",
+        ),
+    ],
+)
+async def test_who_cannot_prove_to_be_the_exchange_hears_nothing_from_us(
+    trusted: trustme.CA, make: Any, words: str
+) -> None:
+    async with make(trusted) as exchange:
+        with pytest.raises(CertificateRefused, match=words):
+            await _open(exchange.url)
+        assert exchange.received == []
+
+
+async def test_a_good_certificate_opens_and_abandoning_sends_a_reset_over_tls_as_well(
+    trusted: trustme.CA,
+) -> None:
+    """No farewell of TLS either: what is unsent stays unsent."""
+    ended: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
+    async with TlsExchange(trusted) as exchange:
+        host, port = "localhost", int(exchange.url.rpartition(":")[2].partition("/")[0])
+        relay = _Relay(host, port, ended)
+        async with relay as url:
+            connection = await _open(url)
+            connection.abandon("suspect")
+            assert isinstance(await asyncio.wait_for(ended, 5), ConnectionResetError)
+
+
+class _Relay:
+    """Passes bytes on to a server, and tells how its client's end came."""
+
+    def __init__(self, host: str, port: int, ended: "asyncio.Future[BaseException]") -> None:
+        self._host, self._port, self._ended = host, port, ended
+
+    async def __aenter__(self) -> str:
+        self._server = await asyncio.start_server(self._pass_on, "127.0.0.1", 0)
+        port = self._server.sockets[0].getsockname()[1]
+        return f"wss://localhost:{port}/ws/api/v2"
+
+    async def __aexit__(self, *_: object) -> None:
+        self._server.close()
+        await self._server.wait_closed()
+
+    async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        upstream_reader, upstream_writer = await asyncio.open_connection(self._host, self._port)
+
+        async def back() -> None:
+            with contextlib.suppress(ConnectionError):
+                while data := await upstream_reader.read(65_536):
+                    writer.write(data)
+
+        returning = asyncio.ensure_future(back())
+        try:
+            while data := await reader.read(65_536):
+                upstream_writer.write(data)
+            self._ended.set_result(EOFError())
+        except ConnectionError as error:
+            self._ended.set_result(error)
+        returning.cancel()
+        for one in (writer, upstream_writer):
+            one.close()
+        await asyncio.wait([returning])
+
+
+@pytest.mark.fault("N8")
+async def test_a_name_that_nobody_knows_is_said_to_be_the_trouble() -> None:
+    with pytest.raises(Transient, match="the name in ws://nowhere.invalid/ cannot be resolved"):
+        await _open("ws://nowhere.invalid/")
+
+
+@pytest.mark.fault("N8")
+async def test_a_slow_resolver_ends_at_the_deadline_and_holds_nobody_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def resolve(*_: object, **__: object) -> Any:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", resolve)
+    with pytest.raises(Transient, match="within 0.1 s"):
+        await _open("ws://slow.example/", timeout_s=0.1)
+
+
+@pytest.mark.fault("N10")
+async def test_a_tls_handshake_that_stalls_ends_at_its_deadline() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        with pytest.raises(Transient, match="within 0.1 s"):
+            await _open(f"wss://localhost:{port}/", timeout_s=0.1)
+
+
+async def test_who_speaks_no_tls_is_said_to() -> None:
+    async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        with pytest.raises(Transient, match="no TLS with wss://localhost"):
+            await _open(f"wss://localhost:{port}/")
 
 
 async def test_silence_is_measured_from_the_last_whole_frame(
@@ -269,4 +492,5 @@ async def _open(url: str, timeout_s: float = 5) -> Connection:
         timeout_s=timeout_s,
         on_notification=ignore,
         on_malformed=ignore,
+        on_late=lambda *_: None,
     )

@@ -8,7 +8,9 @@ import pytest
 import respx
 
 from vigil.clock import SystemClock
+from vigil.deribit.credits import Credits, Lane, Pool, Rate
 from vigil.deribit.rest import RestWitness
+from vigil.deribit.throttle import Throttle
 from vigil.errors import Misconfigured, OutcomeUnknown, Rejected, Transient
 
 BASE_URL = "http://exchange.invalid/api/v2"
@@ -18,7 +20,14 @@ Make = Callable[..., dict[str, Any]]
 
 @pytest.fixture
 async def witness(secret: Any) -> AsyncIterator[RestWitness]:
-    made = RestWitness(BASE_URL + "/", "the-id", secret("the-secret"), SystemClock())
+    clock = SystemClock()
+    made = RestWitness(
+        BASE_URL + "/",
+        "the-id",
+        secret("the-secret"),
+        throttle=Throttle(clock),
+        exchange_now_ms=clock.now_ms,
+    )
     yield made
     await made.close()
 
@@ -44,7 +53,9 @@ async def test_a_question_goes_out_as_json_rpc_with_the_key(witness: RestWitness
 
 @respx.mock
 async def test_numbers_come_back_exact(witness: RestWitness, fill_json: Make) -> None:
-    body = json.dumps({"jsonrpc": "2.0", "result": {"trades": [fill_json(fee=0)], "has_more": 0}})
+    now_ms = witness.exchange_now_ms()
+    fill = fill_json(fee=0, timestamp=now_ms - 500)
+    body = json.dumps({"jsonrpc": "2.0", "result": {"trades": [fill], "has_more": 0}})
     body = body.replace('"fee": 0', '"fee": 0.332500000000000000001')
     respx.post(f"{BASE_URL}/private/get_user_trades_by_currency_and_time").mock(
         return_value=httpx.Response(200, text=body)
@@ -99,3 +110,55 @@ async def test_a_failure_is_never_an_empty_answer(
         route.mock(side_effect=response)
     with pytest.raises(family):
         await witness.positions()
+
+
+# --- the account's credits
+
+
+@respx.mock
+async def test_a_question_that_finds_no_credit_is_not_sent(secret: Any, stepped_clock: Any) -> None:
+    limits = dict.fromkeys(Pool, Rate(per_s=1e-6, burst=4))
+    throttle = Throttle(stepped_clock, Credits(limits, now_s=stepped_clock.elapsed_s()))
+    made = RestWitness(
+        BASE_URL,
+        "the-id",
+        secret("the-secret"),
+        throttle=throttle,
+        exchange_now_ms=stepped_clock.now_ms,
+    )
+    route = respx.post(f"{BASE_URL}/private/get_positions").mock(return_value=result([]))
+    assert await made.positions() == ()
+    with pytest.raises(Transient, match="credit"):
+        await made.positions()
+    assert route.call_count == 1
+    await made.close()
+
+
+@respx.mock
+async def test_out_of_credit_over_http_is_out_of_credit_on_the_socket(
+    secret: Any, stepped_clock: Any
+) -> None:
+    throttle = Throttle(stepped_clock)
+    made = RestWitness(
+        BASE_URL,
+        "the-id",
+        secret("the-secret"),
+        throttle=throttle,
+        exchange_now_ms=stepped_clock.now_ms,
+    )
+    error = {"error": {"code": 10028, "message": "too_many_requests"}}
+    respx.post(f"{BASE_URL}/private/get_positions").mock(
+        return_value=httpx.Response(400, json=error)
+    )
+    with pytest.raises(Transient):
+        await made.positions()
+    assert not throttle.try_spend("private/cancel", Lane.REDUCE)
+    await made.close()
+
+
+async def test_what_is_recent_is_judged_by_the_exchange_s_time(secret: Any) -> None:
+    clock = SystemClock()
+    made = RestWitness(
+        BASE_URL, "id", secret("s"), throttle=Throttle(clock), exchange_now_ms=lambda: 42
+    )
+    assert made.exchange_now_ms() == 42

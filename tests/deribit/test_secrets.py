@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import random
 import traceback
 from typing import Any
 
@@ -12,12 +13,14 @@ from vigil.clock import SystemClock
 from vigil.deribit.client import DeribitClient
 from vigil.deribit.link import DeribitLink
 from vigil.deribit.rest import RestWitness
-from vigil.deribit.session import Deadlines
+from vigil.deribit.session import ApiKey, AuthMethod, Deadlines
+from vigil.deribit.throttle import Throttle
 from vigil.errors import VigilError
 
 CANARY = "canary-5f2c"
 
 
+@pytest.mark.parametrize("method", list(AuthMethod))
 @pytest.mark.parametrize("ending", ["refused", "silent", "unusable", "lost"])
 async def test_no_way_of_logging_in_shows_the_key(
     exchange: Any,
@@ -27,12 +30,13 @@ async def test_no_way_of_logging_in_shows_the_key(
     until: Any,
     caplog: pytest.LogCaptureFixture,
     ending: str,
+    method: AuthMethod,
 ) -> None:
     grant = {
         "access_token": CANARY,
         "refresh_token": CANARY,
         "expires_in": 2,
-        "scope": "connection",
+        "scope": "connection account:read trade:read_write",
     }
     exchange.answers["public/auth"] = {
         "refused": refusal(13004, "invalid_credentials"),
@@ -46,9 +50,9 @@ async def test_no_way_of_logging_in_shows_the_key(
     link = DeribitLink(
         client,
         url=exchange.url,
-        client_id="the-id",
-        client_secret=secret(CANARY),
+        key=ApiKey(client_id="the-id", secret=secret(CANARY), method=method),
         clock=clock,
+        dice=random.Random(1),
         sink=lambda _: None,
         deadlines=Deadlines(call_s=0.2),
     )
@@ -77,7 +81,14 @@ async def test_the_second_witness_does_not_show_the_key(
     secret: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    witness = RestWitness("http://127.0.0.1:1", "the-id", secret(CANARY), SystemClock())
+    clock = SystemClock()
+    witness = RestWitness(
+        "http://127.0.0.1:1",
+        "the-id",
+        secret(CANARY),
+        throttle=Throttle(clock),
+        exchange_now_ms=clock.now_ms,
+    )
     with pytest.raises(VigilError) as raised:
         await witness.positions()
     await witness.close()

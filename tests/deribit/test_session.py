@@ -1,9 +1,19 @@
+from typing import Any
+
 import msgspec
 import pytest
 
 from vigil.deribit import session
-from vigil.deribit.session import Deadlines, Liveness, Phase, liveness, to_grant
-from vigil.deribit.wire import Unreadable
+from vigil.deribit.decoding import Unreadable
+from vigil.deribit.session import (
+    ApiKey,
+    AuthMethod,
+    Deadlines,
+    Liveness,
+    Phase,
+    liveness,
+    to_grant,
+)
 
 
 def grant(text: str) -> session.Grant:
@@ -29,23 +39,32 @@ def test_a_session_goes_forward_one_step_at_a_time_and_may_end_anywhere() -> Non
 
 
 @pytest.mark.parametrize(
-    ("silent_s", "expected"),
+    ("silent_s", "unanswered_s", "probed_ago_s", "expected"),
     [
-        pytest.param(0, Liveness.ALIVE, id="just heard"),
-        pytest.param(10.9, Liveness.ALIVE, id="before its next heartbeat"),
-        pytest.param(11, Liveness.PROBE, id="a heartbeat is late"),
-        pytest.param(14, Liveness.DEAD, id="nor did it answer us"),
+        pytest.param(0, None, 0, Liveness.ALIVE, id="just heard"),
+        pytest.param(0, None, 5, Liveness.PROBE, id="time to ask"),
+        pytest.param(0, 7.9, 7.9, Liveness.ALIVE, id="asked, not yet answered"),
+        pytest.param(0, 8, 8, Liveness.DEAF, id="it brings, and does not answer"),
+        pytest.param(14, None, 1, Liveness.SILENT, id="nothing comes"),
+        pytest.param(14, 9, 9, Liveness.SILENT, id="nothing comes, nor an answer"),
     ],
 )
-def test_silence_is_first_asked_about_and_then_believed(
-    silent_s: float, expected: Liveness
+def test_a_link_must_bring_something_and_answer(
+    silent_s: float, unanswered_s: float | None, probed_ago_s: float, expected: Liveness
 ) -> None:
-    assert liveness(silent_s, Deadlines()) is expected
+    found = liveness(
+        silent_s=silent_s,
+        unanswered_s=unanswered_s,
+        probed_ago_s=probed_ago_s,
+        deadlines=Deadlines(),
+    )
+    assert found is expected
 
 
 def test_a_half_open_link_is_found_within_fifteen_seconds() -> None:
     deadlines = Deadlines()
     assert deadlines.silence_s + deadlines.watch_s <= 15
+    assert deadlines.probe_every_s + deadlines.answer_s + 2 * deadlines.watch_s <= 15
     assert deadlines.heartbeat_s >= 10  # the exchange refuses less
 
 
@@ -54,7 +73,7 @@ def test_a_half_open_link_is_found_within_fifteen_seconds() -> None:
     [
         pytest.param("900", 450, id="fifteen minutes"),
         pytest.param("3", 1.5, id="seconds"),
-        pytest.param("0.01", 1, id="never in a hot loop"),
+        pytest.param("0.01", 0.25, id="never in a hot loop"),
         pytest.param("31536000", 864_000, id="a year"),
     ],
 )
@@ -99,9 +118,54 @@ def test_a_grant_never_renders_its_token() -> None:
     assert "canary" not in f"{made} {made!r}"
 
 
-def test_a_named_session_asks_for_tokens_that_outlive_the_socket() -> None:
-    assert "scope" not in session.log_in("id", "secret", None)
-    assert session.log_in("id", "secret", "vigil")["scope"] == "session:vigil"
+def key(secret: Any, **changes: Any) -> ApiKey:
+    return ApiKey(client_id="AMANDA", secret=secret("AMANDASECRECT"), **changes)
+
+
+def log_in(made: ApiKey) -> Any:
+    return session.log_in(made, timestamp_ms=1_576_074_319_000, nonce="1iqt2wls")
+
+
+def test_a_named_session_asks_for_tokens_that_outlive_the_socket(secret: Any) -> None:
+    assert "scope" not in log_in(key(secret))
+    assert log_in(key(secret, session_name="vigil"))["scope"] == "session:vigil"
+
+
+def test_the_documented_signature_comes_out() -> None:
+    made = session.signature("AMANDASECRECT", timestamp_ms=1_576_074_319_000, nonce="1iqt2wls")
+    assert made == "56590594f97921b09b18f166befe0d1319b198bbcdad7ca73382de2f88fe9aa1"
+
+
+def test_signing_proves_the_secret_without_sending_it(secret: Any) -> None:
+    assert log_in(key(secret)) == {
+        "grant_type": "client_signature",
+        "client_id": "AMANDA",
+        "timestamp": 1_576_074_319_000,
+        "nonce": "1iqt2wls",
+        "data": "",
+        "signature": "56590594f97921b09b18f166befe0d1319b198bbcdad7ca73382de2f88fe9aa1",
+    }
+
+
+def test_the_secret_itself_is_sent_where_that_is_asked_for(secret: Any) -> None:
+    assert log_in(key(secret, method=AuthMethod.CREDENTIALS)) == {
+        "grant_type": "client_credentials",
+        "client_id": "AMANDA",
+        "client_secret": "AMANDASECRECT",
+    }
+
+
+def test_tries_to_log_in_again_grow_rarer_and_stay_bounded() -> None:
+    delays = [session.retry_s(failures) for failures in (1, 2, 3, 8, 10_000)]
+    assert delays == [0.5, 1.0, 2.0, 60.0, 60.0]
+
+
+def test_rights_that_nobody_needs_are_named() -> None:
+    made = grant('{"expires_in": 9, "refresh_token": "r", "scope": "wallet:read_write trade:read"}')
+    assert made.needless_rights == ("wallet:read_write",)
+    assert not grant(
+        '{"expires_in": 9, "refresh_token": "", "scope": "wallet:read"}'
+    ).needless_rights
 
 
 def test_the_recorded_grant_parses(recorded, member) -> None:  # type: ignore[no-untyped-def]

@@ -6,27 +6,13 @@ only a definite refusal may end an intent.
 Source: Deribit API v2, RPC error codes; exchange errors seen on the wire.
 """
 
-from enum import StrEnum
-
 from vigil.deribit.jsonrpc import ErrorReply
-from vigil.deribit.outcome import Refused, Unknown
+from vigil.deribit.outcome import Refused, Unknown, Verdict
 from vigil.errors import OutcomeUnknown, Rejected, Transient, VigilError
 
+_DEFINITE = frozenset({Verdict.REFUSED, Verdict.STALE, Verdict.AUTH_FAILURE, Verdict.FORBIDDEN})
 
-class Verdict(StrEnum):
-    """What the caller may do next."""
-
-    REFUSED = "refused"  # a definite no: the request is wrong, or a limit or lock forbids it
-    STALE = "stale"  # a definite no, because the order or book has changed: read it again
-    AUTH_FAILURE = "auth_failure"  # a definite no: this session is not, or no longer, logged in
-    RETRY_LATER = "retry_later"  # not now; whether an order was taken is not proven
-    SESSION_LOST = "session_lost"  # the exchange is about to end the session
-    AMBIGUOUS = "ambiguous"  # nothing can be concluded
-
-
-_DEFINITE = frozenset({Verdict.REFUSED, Verdict.STALE, Verdict.AUTH_FAILURE})
-
-# Messages as they start; some go on with a limit or a reason. An empty message accepts any.
+# Messages, which may go on with a limit or a reason. An empty one accepts any.
 _LISTED: dict[Verdict, dict[int, str]] = {
     Verdict.REFUSED: {
         10002: "qty_too_low",
@@ -76,7 +62,6 @@ _LISTED: dict[Verdict, dict[int, str]] = {
         11038: "no_adv_for_futures",
         11039: "no_adv_postonly",
         11041: "not_adv_order",
-        11042: "permission_denied",
         11043: "bad_argument",
         11045: "invalid_event",
         11047: "unsupported_arg_combination",
@@ -93,14 +78,9 @@ _LISTED: dict[Verdict, dict[int, str]] = {
         13016: "invalid_input",
         13018: "invalid_content_type",
         13020: "not_found",
-        13021: "forbidden",
-        13031: "verification_required",
         13032: "non_unique_order_label",
         13040: "mmp_required",
         13042: "cod_not_enabled",
-        13403: "scope_exceeded",
-        13668: "",  # a security key is asked for; the message is not documented
-        13778: "raw_subscriptions_not_available_for_unauthorized",
         13901: "no_more_oto_orders",
         13902: "mass_quotes_disabled",
         13903: "too_many_quotes",
@@ -127,6 +107,14 @@ _LISTED: dict[Verdict, dict[int, str]] = {
         11056: "unauthenticated_public_requests_temporarily_disabled",
         13004: "invalid_credentials",
         13009: "unauthorized",
+        13778: "raw_subscriptions_not_available_for_unauthorized",
+    },
+    Verdict.FORBIDDEN: {
+        11042: "permission_denied",
+        13021: "forbidden",
+        13031: "verification_required",
+        13403: "scope_exceeded",
+        13668: "",  # a security key is asked for; the message is not documented
     },
     Verdict.RETRY_LATER: {
         10040: "retry",
@@ -166,11 +154,19 @@ _TABLE = {
     for code, message in messages.items()
 }
 
+# The reason itself has been reported in place of the word before it.
+_ALSO_LISTED = frozenset({(11030, "invalid_reduce_only_order")})
+
 
 def is_listed(code: int, message: str) -> bool:
     """Whether code and message agree with the table; a pair that does not deserves a log line."""
-    expected = _TABLE.get(code)
-    return expected is not None and message.casefold().startswith(expected[0])
+    listed = _TABLE.get(code)
+    if listed is None:
+        return False
+    expected, said = listed[0], message.casefold().strip()
+    if not expected or said == expected or said.startswith((f"{expected} ", f"{expected}:")):
+        return True
+    return (code, said) in _ALSO_LISTED
 
 
 def classify(code: int, message: str) -> Verdict:
@@ -180,16 +176,17 @@ def classify(code: int, message: str) -> Verdict:
 
 def outcome_of(error: ErrorReply) -> Refused | Unknown:
     """What an error reply proves about an order, edit or cancel: refused, or nothing."""
-    if classify(error.code, error.message) in _DEFINITE:
-        return Refused(code=error.code, message=_words(error))
-    return Unknown(reason=str(error))
+    verdict = classify(error.code, error.message)
+    if verdict in _DEFINITE:
+        return Refused(code=error.code, message=_words(error), verdict=verdict)
+    return Unknown(reason=str(error), verdict=verdict, code=error.code)
 
 
 def query_error(method: str, error: ErrorReply) -> VigilError:
     """What an error reply to a reading call means: rejected for good, or worth another try."""
     text = f"{method}: {error}"
     match classify(error.code, error.message):
-        case Verdict.REFUSED | Verdict.STALE | Verdict.AUTH_FAILURE:
+        case Verdict.REFUSED | Verdict.STALE | Verdict.AUTH_FAILURE | Verdict.FORBIDDEN:
             return Rejected(text, code=error.code)
         case Verdict.RETRY_LATER | Verdict.SESSION_LOST:
             return Transient(text)

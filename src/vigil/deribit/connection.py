@@ -7,21 +7,15 @@ reconnected. A call that was sent and not answered, whatever the reason, ends as
 
 import asyncio
 import contextlib
-import logging
 import socket
 import ssl
-import struct
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, NoReturn
 
-import msgspec
 import structlog
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
-from websockets.protocol import State
+from websockets.exceptions import InvalidHandshake, InvalidURI
 
 from vigil.clock import Clock
-from vigil.deribit.classify import query_error
 from vigil.deribit.jsonrpc import (
     FRAME_BYTES_MAX,
     REQUEST_BYTES_MAX,
@@ -34,70 +28,72 @@ from vigil.deribit.jsonrpc import (
     decode_frame,
     encode_request,
 )
+from vigil.deribit.websocket import Congested, Ended, TakeMessage, WebSocket, open_websocket
 from vigil.errors import Misconfigured, OutcomeUnknown, Rejected, Transient
 
-# Opens one WebSocket to a URL. A simulation hands in one of its own.
-Dial = Callable[[str], Awaitable[ClientConnection]]
+# Opens one WebSocket to a URL, with a taker for its messages. A simulation hands in its own.
+Dial = Callable[[str, TakeMessage], Awaitable[WebSocket]]
 
 _log = structlog.get_logger(__name__)
 
-# The library logs every frame it sends at DEBUG, credentials included; this logger never does.
-_library_log = logging.getLogger("vigil.deribit.websocket")
-_library_log.setLevel(logging.WARNING)
-
-# A frozen peer is found by pings after at most ping + timeout + close = 11 s.
-_PING_S = 5.0
 _CLOSE_S = 1.0
 
 _PENDING_MAX = 256
+
+# Calls that were given up, by their ids: an answer may still come, and say what became of them.
+_GIVEN_UP_MAX = 256
+
 _PROBE_ID = "probe"
-_LINGER_ZERO = struct.pack("ii", 1, 0)
 
 
-async def dial_websocket(url: str) -> ClientConnection:
-    """Open a plain WebSocket: no compression, no proxy, pings both ways."""
-    return await connect(
-        url,
-        compression=None,
-        proxy=None,
-        open_timeout=None,  # the caller's deadline covers name lookup, TLS and handshake
-        ping_interval=_PING_S,
-        ping_timeout=_PING_S,
-        close_timeout=_CLOSE_S,
-        max_size=FRAME_BYTES_MAX,
-        logger=_library_log,
-    )
+# Takes the answer to a call whose caller has given up: its method and parameters, and the answer.
+OnLate = Callable[[str, Mapping[str, Any], Reply | ErrorReply], None]
+
+
+class CertificateRefused(Transient):
+    """Whoever answered could not prove to be the exchange; nothing was said to it."""
+
+
+async def dial_websocket(url: str, take: TakeMessage) -> WebSocket:
+    """Open a plain WebSocket."""
+    return await open_websocket(url, take, message_bytes_max=FRAME_BYTES_MAX)
 
 
 class Connection:
-    """An open WebSocket and the calls that wait on it.
+    """A WebSocket and the calls that wait on it.
 
     Args:
-        on_notification: Called for every notification, from within `pump`; must not block.
+        on_notification: Called for every notification, as it is read; must not block. What it
+            raises ends the connection and is raised by `pump`.
         on_malformed: Called for every frame that was no message, likewise.
+        on_late: Called for every answer to a call whose caller had given up, likewise.
     """
 
     def __init__(
         self,
-        websocket: ClientConnection,
         *,
         clock: Clock,
         on_notification: Callable[[Notification], None],
         on_malformed: Callable[[Malformed], None],
+        on_late: OnLate,
     ) -> None:
-        self._websocket = websocket
+        self._websocket: WebSocket | None = None
         self._clock = clock
         self._on_notification = on_notification
         self._on_malformed = on_malformed
+        self._on_late = on_late
+        self._given_up: dict[RequestId, tuple[str, Mapping[str, Any]]] = {}
+        self._crossed: dict[RequestId | None, Reply | ErrorReply] = {}
         self._pending: dict[RequestId, asyncio.Future[Reply | ErrorReply]] = {}
         self._last_id = 0
-        self._heard_s = clock.elapsed_s()
+        self._heard_s = self._probed_s = clock.elapsed_s()
+        self._is_probed = False
         self._end: str | None = None
 
     @property
     def is_open(self) -> bool:
         """Whether a call could be sent now."""
-        return self._end is None and self._websocket.state is State.OPEN
+        return self._end is None and self._websocket is not None and self._websocket.is_open
 
     @property
     def silent_s(self) -> float:
@@ -105,37 +101,37 @@ class Connection:
         return self._clock.elapsed_s() - self._heard_s
 
     @property
+    def probed_ago_s(self) -> float:
+        """Seconds since we last asked for a sign of life, or since the opening."""
+        return self._clock.elapsed_s() - self._probed_s
+
+    @property
+    def unanswered_s(self) -> float | None:
+        """Seconds since we asked for a sign of life that has not come; None when it has."""
+        return self.probed_ago_s if self._is_probed else None
+
+    @property
     def pending(self) -> int:
         """Number of calls sent and not answered."""
         return len(self._pending)
 
+    async def open(self, dial: Dial, url: str) -> None:
+        """Dial; messages are handed out from here on. Raises: whatever `dial` does."""
+        self._websocket = await dial(url, self._take)
+
     async def pump(self) -> NoReturn:
-        """Read and hand out frames until the connection dies; cancelled, it leaves it open.
+        """Wait until the connection dies; cancelled, it leaves it open.
 
         Raises: Transient, with the reason; every call still waiting becomes OutcomeUnknown.
         """
-        receive = self._websocket.recv
-        elapsed_s = self._clock.elapsed_s
-        notify = self._on_notification
+        assert self._websocket is not None
         try:
-            while True:
-                frame = await receive(decode=False)
-                if self._end is not None:  # abandoned; what was still buffered is old news
-                    raise Transient(self._end)
-                self._heard_s = elapsed_s()
-                message = decode_frame(frame)
-                if isinstance(message, Notification):
-                    notify(message)
-                elif isinstance(message, (Reply, ErrorReply)):
-                    self._resolve(message)
-                elif isinstance(message, ServerRequest):
-                    await self._answer(message)
-                else:
-                    self._on_malformed(message)
-        except ConnectionClosed as closed:
-            reason = self._end or _words(closed)
+            await self._websocket.ended()
+        except Ended as ended:
+            reason = self._end or str(ended)
             self.abandon(reason)
-            raise Transient(reason) from closed
+            raise Transient(reason) from ended
+        raise AssertionError("a connection that ended says how")
 
     async def request(
         self, method: str, params: Mapping[str, Any], *, timeout_s: float
@@ -146,7 +142,7 @@ class Connection:
         OutcomeUnknown, when it was sent and no answer came within `timeout_s` or before the
         connection ended.
         """
-        if not self.is_open:
+        if self._websocket is None or not self.is_open:
             raise Transient(f"{method}: not connected ({self._end or 'closing'})")
         if len(self._pending) >= _PENDING_MAX:
             raise Transient(f"{method}: {_PENDING_MAX} calls are waiting already")
@@ -158,79 +154,101 @@ class Connection:
         answer: asyncio.Future[Reply | ErrorReply] = asyncio.get_running_loop().create_future()
         self._pending[request_id] = answer
         try:
-            # The socket was open a moment ago and nothing was awaited since, so from here on the
-            # bytes are in the kernel's hands or ours, and nobody can say which. Sending comes
-            # before the timer, which costs as much as encoding; it waits only while 32 KiB lie
-            # unsent, and a link in that state is ended by its silence.
-            await self._websocket.send(frame, text=True)
+            # From here on the bytes are in the kernel's hands or ours, and nobody can say which.
+            # Sending comes before the timer, which costs as much as encoding.
+            self._websocket.send(frame)
             async with asyncio.timeout(timeout_s):
                 return await answer
         except TimeoutError as error:
+            if (crossed := self._crossed.pop(request_id, None)) is not None:
+                return crossed
+            self._give_up(request_id, method, params)
             raise OutcomeUnknown(f"{method}: no answer within {timeout_s} s") from error
-        except ConnectionClosed as closed:
-            raise OutcomeUnknown(f"{method}: {_words(closed)}") from closed
+        except asyncio.CancelledError:
+            self._give_up(request_id, method, params)
+            raise
+        except (Congested, Ended) as error:
+            raise Transient(f"{method}: not sent: {error}") from error
         finally:
             del self._pending[request_id]
+            if self._crossed:
+                self._crossed.pop(request_id, None)  # the same answer given twice
             if not answer.cancel() and not answer.cancelled():
                 answer.exception()  # mark as seen, or the loop reports it as lost
 
-    async def call(
-        self, method: str, params: Mapping[str, Any], *, timeout_s: float
-    ) -> msgspec.Raw:
-        """Send one reading call and return its result, not yet decoded.
+    def probe(self) -> None:
+        """Ask for a sign of life, which `unanswered_s` then waits for."""
+        self._is_probed, self._probed_s = True, self._clock.elapsed_s()
+        self._say_alive()
 
-        Raises: as `request`; and for an error answer Rejected, Transient or OutcomeUnknown, as
-        `classify` reads it.
-        """
-        reply = await self.request(method, params, timeout_s=timeout_s)
-        if isinstance(reply, ErrorReply):
-            raise query_error(method, reply)
-        return reply.result
-
-    async def probe(self) -> None:
-        """Ask for a sign of life. The answer counts as a frame and is otherwise ignored."""
-        with contextlib.suppress(ConnectionClosed):  # pump tells it better
-            await self._websocket.send(encode_request(_PROBE_ID, "public/test", {}), text=True)
+    def _say_alive(self) -> None:
+        if self._websocket is not None:
+            with contextlib.suppress(Congested, Ended):  # pump and silence tell better
+                self._websocket.send(encode_request(_PROBE_ID, "public/test", {}))
 
     def abandon(self, reason: str) -> None:
-        """End at once, and let no byte that is still unsent be sent later.
-
-        Bytes in the kernel's buffer would otherwise reach the exchange when a broken path heals,
-        long after their caller gave up; with linger zero the kernel drops them.
-        """
+        """End at once, and let no byte that is still unsent be sent later."""
         if self._end is not None:
             return
         self._end = reason
-        transport = self._websocket.transport
-        raw_socket = transport.get_extra_info("socket")
-        if raw_socket is not None:
-            with contextlib.suppress(OSError):  # closed already
-                raw_socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_ZERO)
-        transport.abort()
+        if self._websocket is not None:
+            self._websocket.abort(reason)
         for answer in self._pending.values():
             if not answer.done():
                 answer.set_exception(OutcomeUnknown(f"sent, then the session ended: {reason}"))
 
     async def close(self) -> None:
         """End in good order, within about a second; nothing may be waiting any more."""
-        if self._end is None and not self._pending:
-            await self._websocket.close()
+        if self._end is None and not self._pending and self._websocket is not None:
+            self._websocket.close()
+            with contextlib.suppress(Ended, TimeoutError):
+                async with asyncio.timeout(_CLOSE_S):
+                    await self._websocket.ended()
         self.abandon("closed")
+
+    def _take(self, frame: bytes) -> None:
+        """Hand out one message. Called by the WebSocket, as it reads."""
+        self._heard_s = self._clock.elapsed_s()
+        message = decode_frame(frame)
+        if isinstance(message, Notification):
+            self._on_notification(message)
+        elif isinstance(message, (Reply, ErrorReply)):
+            self._resolve(message)
+        elif isinstance(message, ServerRequest):
+            if message.kind == "test_request":
+                self._say_alive()
+        else:
+            self._on_malformed(message)
 
     def _resolve(self, reply: Reply | ErrorReply) -> None:
         if reply.request_id == _PROBE_ID:
+            self._is_probed = False
             return
         answer = None if reply.request_id is None else self._pending.get(reply.request_id)
         if answer is None:
-            # Too late, or the exchange could not read us. The caller holds its doubt already.
-            text = str(reply) if isinstance(reply, ErrorReply) else "late"
-            _log.warning("reply.unclaimed", request_id=reply.request_id, reply=text)
+            self._take_unclaimed(reply)
         elif not answer.done():
             answer.set_result(reply)
+        else:  # given up in this very turn of the loop; its caller has not heard of it yet
+            self._crossed[reply.request_id] = reply
 
-    async def _answer(self, request: ServerRequest) -> None:
-        if request.kind == "test_request":
-            await self.probe()
+    def _take_unclaimed(self, reply: Reply | ErrorReply) -> None:
+        """An answer that nobody waits for: too late, or the exchange could not read us."""
+        call = None if reply.request_id is None else self._given_up.pop(reply.request_id, None)
+        text = str(reply) if isinstance(reply, ErrorReply) else "result"
+        if call is None:
+            _log.warning("reply.unclaimed", request_id=reply.request_id, reply=text)
+            return
+        method, params = call
+        _log.warning("reply.late", method=method, reply=text)
+        self._on_late(method, params, reply)
+
+    def _give_up(self, request_id: RequestId, method: str, params: Mapping[str, Any]) -> None:
+        self._given_up[request_id] = (method, params)
+        if (crossed := self._crossed.pop(request_id, None)) is not None:
+            self._take_unclaimed(crossed)
+        if len(self._given_up) > _GIVEN_UP_MAX:
+            del self._given_up[next(iter(self._given_up))]
 
 
 async def open_connection(
@@ -241,14 +259,21 @@ async def open_connection(
     timeout_s: float,
     on_notification: Callable[[Notification], None],
     on_malformed: Callable[[Malformed], None],
+    on_late: OnLate,
 ) -> Connection:
-    """Dial within `timeout_s`.
+    """Dial within `timeout_s`, which covers looking up the name, TLS and handshake.
 
-    Raises: Transient; Misconfigured, when the URL is no WebSocket URL.
+    Raises: Transient; CertificateRefused; Misconfigured, when the URL is no WebSocket URL.
     """
+    connection = Connection(
+        clock=clock,
+        on_notification=on_notification,
+        on_malformed=on_malformed,
+        on_late=on_late,
+    )
     try:
         async with asyncio.timeout(timeout_s):
-            websocket = await dial(url)
+            await connection.open(dial, url)
     except (InvalidURI, UnicodeError) as error:
         raise Misconfigured(
             f"{url!r} is no WebSocket URL: set VIGIL_DERIBIT_WS_URL to ws://… or wss://…"
@@ -256,16 +281,15 @@ async def open_connection(
     except TimeoutError as error:
         raise Transient(f"no connection to {url} within {timeout_s} s") from error
     except ssl.SSLCertVerificationError as error:
-        raise Transient(f"certificate of {url} refused: {error.verify_message}") from error
+        raise CertificateRefused(
+            f"certificate of {url} refused: {error.verify_message}; nothing was sent. Is the"
+            " address right, and this machine's clock?"
+        ) from error
+    except ssl.SSLError as error:
+        raise Transient(f"no TLS with {url}: {error.reason or error}") from error
+    except socket.gaierror as error:
+        raise Transient(f"the name in {url} cannot be resolved: {error.strerror}") from error
     except (OSError, InvalidHandshake) as error:
-        raise Transient(f"no connection to {url}: {error}") from error
-    return Connection(
-        websocket, clock=clock, on_notification=on_notification, on_malformed=on_malformed
-    )
-
-
-def _words(closed: ConnectionClosed) -> str:
-    close = closed.rcvd or closed.sent
-    if close is None:
-        return "connection lost without a close frame"
-    return f"connection closed with code {close.code} {close.reason}".rstrip()
+        words = str(error) or type(error).__name__
+        raise Transient(f"no connection to {url}: {words}") from error
+    return connection

@@ -7,32 +7,48 @@ private channel is reported to `on_unreadable`, because what it would have said 
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
-from typing import Any, NoReturn
+import random
+from collections.abc import Callable
+from typing import NoReturn
 
-import msgspec
 import structlog
 from msgspec import Struct
 
 from vigil.clock import Clock
 from vigil.deribit import session, wire
+from vigil.deribit.book_feed import BookFeed
+from vigil.deribit.channel_watch import ChannelWatch
 from vigil.deribit.channels import (
     PRIVATE_CHANNELS,
+    SESSION_CHANNELS,
     is_private,
     subscribe_calls,
-    to_events,
 )
 from vigil.deribit.client import DeribitClient
-from vigil.deribit.connection import Connection, Dial, dial_websocket, open_connection
+from vigil.deribit.connection import (
+    CertificateRefused,
+    Connection,
+    Dial,
+    dial_websocket,
+    open_connection,
+)
 from vigil.deribit.jsonrpc import Malformed, Notification
-from vigil.deribit.session import Deadlines, Grant, Liveness, Phase, Secret
-from vigil.domain.events import ExchangeEvent, SessionLost, SessionOpened
+from vigil.deribit.listening import Listener
+from vigil.deribit.login import Login, LoginGate
+from vigil.deribit.session import (
+    ApiKey,
+    Deadlines,
+    Liveness,
+    Phase,
+    Trouble,
+    TroubleKind,
+)
+from vigil.deribit.timekeeping import Timekeeper
+from vigil.deribit.upkeep import Upkeep
+from vigil.domain.events import ExchangeEvent, OrderReceived, SessionLost, SessionOpened
 from vigil.errors import Misconfigured, OutcomeUnknown, Rejected, Transient, VigilError
 
 _log = structlog.get_logger(__name__)
-
-# Clocks that part by more than this between two looks were set, or the machine was asleep.
-CLOCK_STEP_MS_WARNED = 500
 
 # Why a session ended that we ended ourselves, in order.
 _STOPPED = "stopped"
@@ -54,7 +70,7 @@ class Unheard(Struct, frozen=True, kw_only=True):
     reason: str
 
 
-def _ignore(_: Unheard) -> None:
+def _ignore(_: object) -> None:
     return None
 
 
@@ -63,8 +79,12 @@ class DeribitLink:
 
     Args:
         sink: Takes every event; synchronous, must not block.
+        dice: For nonces.
         on_unreadable: Told of every `Unheard`; whoever reconciles should do so soon.
-        session_name: With a name, tokens outlive the socket; without, they die with it.
+        on_trouble: Told of every `Trouble` as it comes and goes.
+
+    Attributes:
+        revivals: How often a silent channel was subscribed anew.
     """
 
     def __init__(
@@ -72,27 +92,31 @@ class DeribitLink:
         client: DeribitClient,
         *,
         url: str,
-        client_id: str,
-        client_secret: Secret,
+        key: ApiKey,
         clock: Clock,
+        dice: random.Random,
         sink: Callable[[ExchangeEvent], None],
         on_unreadable: Callable[[Unheard], None] = _ignore,
+        on_trouble: Callable[[Trouble], None] = _ignore,
         dial: Dial = dial_websocket,
-        session_name: str | None = None,
         deadlines: Deadlines | None = None,
     ) -> None:
         self._client = client
         self._url = url
-        self._client_id = client_id
-        self._client_secret = client_secret
+        self._key = key
         self._clock = clock
+        self._dice = dice
         self._sink = sink
         self._on_unreadable = on_unreadable
+        self._on_trouble = on_trouble
         self._dial = dial
-        self._session_name = session_name
         self._deadlines = Deadlines() if deadlines is None else deadlines
         self._phase = Phase.ENDED
         self._held: list[Notification] = []
+        self._latest: dict[str, Notification] = {}
+        self._listener: Listener | None = None
+        self._timekeeper = Timekeeper(clock, on_trouble=on_trouble)
+        self.revivals = 0
 
     @property
     def phase(self) -> Phase:
@@ -105,47 +129,85 @@ class DeribitLink:
         Raises: Transient, for whatever another session may heal; Misconfigured, when the URL or
         the key is wrong.
         """
-        self._phase, self._held = Phase.CONNECTING, []
-        connection = await open_connection(
-            self._dial,
-            self._url,
-            clock=self._clock,
-            timeout_s=self._deadlines.dial_s,
-            on_notification=self._take,
-            on_malformed=self._take_malformed,
-        )
+        self._phase, self._held, self._latest = Phase.CONNECTING, [], {}
+        await self._client.throttle.recover()
+        connection = await self._connect()
         self._step(Phase.CONNECTED)
-        reason = _STOPPED
+        gate, reason = LoginGate(), _STOPPED
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(connection.pump(), name="deribit.pump")
-                grant = await self._open(connection)
-                tasks.create_task(self._renew(connection, grant), name="deribit.renew")
-                tasks.create_task(self._keep_time(connection), name="deribit.time")
-                await self._watch(connection)
+                await self._open(connection, gate, tasks)
+                await self._watch(connection, gate)
         except BaseExceptionGroup as group:
             cause = _most_telling(group)
             reason = str(cause)
+            if isinstance(cause, Misconfigured):
+                gate.loss = Trouble(kind=TroubleKind.LOGIN, reason=reason)
             raise cause from cause.__cause__
         except asyncio.CancelledError:
             await connection.close()
             raise
         finally:
-            self._end(connection, reason)
+            self._end(connection, gate, reason)
 
-    async def _open(self, connection: Connection) -> Grant:
+    async def _connect(self) -> Connection:
+        try:
+            return await open_connection(
+                self._dial,
+                self._url,
+                clock=self._clock,
+                timeout_s=self._deadlines.dial_s,
+                on_notification=self._take,
+                on_malformed=self._take_malformed,
+                on_late=self._client.take_late,
+            )
+        except CertificateRefused as error:
+            self._on_trouble(Trouble(kind=TroubleKind.CERTIFICATE, reason=str(error)))
+            raise
+
+    async def _open(
+        self, connection: Connection, gate: LoginGate, tasks: asyncio.TaskGroup
+    ) -> None:
         """Everything between a fresh socket and a live session."""
-        grant = await self._log_in(connection)
+        upkeep = Upkeep(
+            connection,
+            self._client,
+            clock=self._clock,
+            deadlines=self._deadlines,
+            timekeeper=self._timekeeper,
+            on_trouble=self._on_trouble,
+        )
+        call = upkeep.call
+        reading = await upkeep.first_reading()
+        login = Login(
+            self._key,
+            gate,
+            url=self._url,
+            call=call,
+            is_connected=lambda: connection.is_open,
+            clock=self._clock,
+            exchange_now_ms=lambda: (
+                self._clock.now_ms() if reading is None else reading.now_ms(self._clock.elapsed_s())
+            ),
+            dice=self._dice,
+            on_trouble=self._on_trouble,
+        )
+        grant = await login.open()
         self._step(Phase.AUTHENTICATED)
-        await self._call(
-            connection, "public/set_heartbeat", {"interval": self._deadlines.heartbeat_s}
+        if reading is None:
+            reading = await upkeep.measure_clock()
+        await call("public/set_heartbeat", {"interval": self._deadlines.heartbeat_s})
+        books = BookFeed(
+            carried=lambda: self._client.carried_books,
+            call=call,
+            clock=self._clock,
+            look_s=self._deadlines.watch_s,
         )
-        exchange_ms, at_s = await self._measure_clock(connection)
-        subscribed = await self._subscribe(connection)
+        self._listener = Listener(books, self._client.novelties)
+        subscribed = await self._subscribe(upkeep)
         self._step(Phase.SUBSCRIBED)
-        epoch = self._client.attach(
-            connection, exchange_ms=exchange_ms, at_s=at_s, subscribed=subscribed
-        )
+        epoch = self._client.attach(connection, reading=reading, subscribed=subscribed, gate=gate)
         self._step(Phase.LIVE)
         _log.info(
             "connection.live",
@@ -153,117 +215,88 @@ class DeribitLink:
             clock_offset_ms=self._client.clock_offset_ms,
             channels=len(subscribed),
         )
+        for kind in (TroubleKind.LOGIN, TroubleKind.CERTIFICATE):
+            self._on_trouble(Trouble(kind=kind, reason=None))
         self._sink(SessionOpened(epoch=epoch))
         held, self._held = self._held, []
         for notification in held:
             self._take(notification)
-        return grant
+        watch = ChannelWatch(
+            latest=self._latest,
+            watched=lambda: self._client.carried_channels,
+            call=call,
+            clock=self._clock,
+            deadlines=self._deadlines,
+            on_revival=self._count_revival,
+        )
+        tasks.create_task(login.keep(grant), name="deribit.login")
+        tasks.create_task(upkeep.keep_time(), name="deribit.time")
+        tasks.create_task(upkeep.learn_limits(), name="deribit.limits")
+        tasks.create_task(watch.run(), name="deribit.channels")
+        tasks.create_task(books.run(), name="deribit.books")
 
-    async def _log_in(self, connection: Connection) -> Grant:
-        """Log the socket in with the key.
-
-        Raises: Misconfigured, when the exchange will never accept the key.
-        """
-        # The frames below this one hold the secret, so none of them stays on an exception that
-        # leaves here: some renderers of tracebacks show local variables.
-        try:
-            raw = await self._call(
-                connection,
-                "public/auth",
-                session.log_in(
-                    self._client_id, self._client_secret.get_secret_value(), self._session_name
-                ),
-            )
-        except Rejected as error:
-            error.with_traceback(None)
-            raise Misconfigured(
-                f"{self._url} does not accept the key ({error.code}): check VIGIL_CLIENT_ID and "
-                "VIGIL_CLIENT_SECRET, and that they belong to this environment"
-            ) from None
-        except (Transient, OutcomeUnknown) as error:
-            error.with_traceback(None)
-            raise Transient(f"not logged in: {error}") from None
-        grant = session.to_grant(raw)
-        if grant.missing_rights:
-            _log.warning("session.rights_missing", missing=grant.missing_rights)
-        return grant
-
-    async def _renew(self, connection: Connection, grant: Grant) -> NoReturn:
-        """Renew the login at half of each token's life, for as long as the session lasts."""
-        while True:
-            await self._clock.sleep(grant.refresh_after_s)
-            try:
-                raw = await self._call(connection, "public/auth", session.renew(grant))
-                grant = session.to_grant(raw)
-            except Rejected as error:
-                # A refresh token works once; if its answer was lost, the key itself still works.
-                _log.warning("session.renewal_refused", code=error.code)
-                grant = await self._log_in(connection)
-            _log.info("session.renewed", expires_in_s=grant.expires_in_s)
-
-    async def _keep_time(self, connection: Connection) -> NoReturn:
-        """Measure the exchange's clock again and again, for as long as the session lasts."""
-        while True:
-            await self._clock.sleep(self._deadlines.clock_check_s)
-            exchange_ms, at_s = await self._measure_clock(connection)
-            believed_ms = self._client.exchange_now_ms()
-            self._client.set_time(exchange_ms=exchange_ms, at_s=at_s)
-            step_ms = self._client.exchange_now_ms() - believed_ms
-            if abs(step_ms) > CLOCK_STEP_MS_WARNED:
-                _log.warning("clock.stepped", by_ms=step_ms)
-
-    async def _measure_clock(self, connection: Connection) -> tuple[int, float]:
-        """Exchange time, and the loop time at which it was that; good to half a round trip."""
-        asked_s = self._clock.elapsed_s()
-        raw = await self._call(connection, "public/get_time", {})
-        return wire.to_server_time_ms(raw), (asked_s + self._clock.elapsed_s()) / 2
-
-    async def _subscribe(self, connection: Connection) -> tuple[str, ...]:
-        """Subscribe to the account and the watched tickers, and compare what was accepted."""
-        wanted = (*PRIVATE_CHANNELS, *self._client.watched_channels)
+    async def _subscribe(self, upkeep: Upkeep) -> tuple[str, ...]:
+        """Subscribe to the account and the watched markets, and compare what was accepted."""
+        client = self._client
+        wanted = (*SESSION_CHANNELS, *client.watched_channels, *client.watched_books)
         accepted: set[str] = set()
         for method, channels in subscribe_calls(wanted):
-            raw = await self._call(connection, method, {"channels": channels})
+            raw = await upkeep.call(method, {"channels": channels})
             accepted.update(wire.to_channels(raw))
         missing = [channel for channel in wanted if channel not in accepted]
-        if private := [channel for channel in missing if is_private(channel)]:
+        if private := [channel for channel in missing if channel in PRIVATE_CHANNELS]:
             # Trading blind is worse than not trading.
             raise Transient(f"the exchange did not accept {', '.join(private)}")
         if missing:
             _log.warning("subscription.refused", channels=missing)
         return tuple(accepted)
 
-    async def _watch(self, connection: Connection) -> NoReturn:
-        """Find a link that is dead though nobody said so."""
-        is_probed = False
+    async def _watch(self, connection: Connection, gate: LoginGate) -> NoReturn:
+        """Find a link, or a private stream, that is dead though nobody said so."""
         while True:
             await self._clock.sleep(self._deadlines.watch_s)
-            silent_s = connection.silent_s
-            match session.liveness(silent_s, self._deadlines):
+            silent_s, unanswered_s = connection.silent_s, connection.unanswered_s
+            match session.liveness(
+                silent_s=silent_s,
+                unanswered_s=unanswered_s,
+                probed_ago_s=connection.probed_ago_s,
+                deadlines=self._deadlines,
+            ):
                 case Liveness.ALIVE:
-                    is_probed = False
-                case Liveness.PROBE if not is_probed:
-                    is_probed = True
-                    await connection.probe()
-                case Liveness.DEAD:
+                    pass
+                case Liveness.PROBE:
+                    self._client.throttle.spend_anyway("public/test")
+                    connection.probe()
+                case Liveness.SILENT:
                     raise Transient(f"nothing heard for {silent_s:.1f} s")
+                case Liveness.DEAF:
+                    raise Transient(f"nothing answered for {unanswered_s:.1f} s")
+            order_id = self._client.overdue_order_id(self._deadlines.proof_s)
+            if order_id is not None:
+                reason = f"the private stream did not tell of order {order_id}, which we changed"
+                gate.loss = Trouble(kind=TroubleKind.STREAM, reason=reason)
+                raise Transient(reason)
 
-    async def _call(
-        self, connection: Connection, method: str, params: Mapping[str, Any]
-    ) -> msgspec.Raw:
-        return await connection.call(method, params, timeout_s=self._deadlines.call_s)
+    def _count_revival(self, channel: str) -> None:
+        del channel
+        self.revivals += 1
 
     def _take(self, notification: Notification) -> None:
         """Turn one notification into events for the sink. Called for every frame that matters."""
         if self._phase is not Phase.LIVE:
             self._hold(notification)
             return
+        channel = notification.channel
+        self._latest[channel] = notification
         try:
-            events = to_events(notification.channel, notification.data)
+            assert self._listener is not None, "a live session has a listener"
+            events = self._listener.take(channel, notification.data)
         except wire.Unreadable as error:
-            self._report(notification.channel, str(error))
+            self._report(channel, str(error))
             return
         for event in events:
+            if type(event) is OrderReceived:
+                self._client.take_order(event.order)
             self._sink(event)
 
     def _hold(self, notification: Notification) -> None:
@@ -282,10 +315,12 @@ class DeribitLink:
     def _step(self, phase: Phase) -> None:
         self._phase = session.advance(self._phase, phase)
 
-    def _end(self, connection: Connection, reason: str) -> None:
+    def _end(self, connection: Connection, gate: LoginGate, reason: str) -> None:
         was_live = self._phase is Phase.LIVE
         self._phase, self._held = Phase.ENDED, []
         connection.abandon(reason)
+        if gate.loss is not None:
+            self._on_trouble(gate.loss)
         if was_live:
             self._client.detach(reason)
             tell = _log.info if reason == _STOPPED else _log.warning

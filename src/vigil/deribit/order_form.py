@@ -1,6 +1,6 @@
 """An order as we ask for it, as the parameters of a call.
 
-Source: Deribit API v2, private/buy, private/sell and private/edit.
+Source: Deribit API v2, private/buy, private/sell, private/edit and private/edit_by_label.
 """
 
 from collections.abc import Mapping
@@ -87,11 +87,37 @@ def encode_edit(
     valid_until_ms: int | None,
 ) -> dict[str, Any]:
     """The parameters of `private/edit`. `amount` is the new total, filled part included."""
-    params: dict[str, Any] = {"order_id": order_id, "amount": amount}
+    return {"order_id": order_id, **_changes(amount, price, trigger_price, valid_until_ms)}
+
+
+def encode_edit_by_label(
+    instrument_name: str,
+    label: str,
+    *,
+    amount: Decimal,
+    price: Decimal | None,
+    trigger_price: Decimal | None,
+    valid_until_ms: int | None,
+) -> dict[str, Any]:
+    """The parameters of `private/edit_by_label`. `amount` as in `encode_edit`."""
+    return {
+        "instrument_name": instrument_name,
+        "label": label,
+        **_changes(amount, price, trigger_price, valid_until_ms),
+    }
+
+
+def _changes(
+    amount: Decimal,
+    price: Decimal | None,
+    trigger_price: Decimal | None,
+    valid_until_ms: int | None,
+) -> Mapping[str, Any]:
+    changes: dict[str, Any] = {"amount": amount}
     if price is not None:
-        params["price"] = price
+        changes["price"] = price
     if trigger_price is not None:
-        params["trigger_price"] = trigger_price
+        changes["trigger_price"] = trigger_price
     if valid_until_ms is not None:
-        params["valid_until"] = valid_until_ms
-    return params
+        changes["valid_until"] = valid_until_ms
+    return changes

@@ -1,26 +1,28 @@
 """The second witness: the same questions over HTTP, for when the socket is suspect.
 
 A session that lost frames answers as confidently as a whole one, so what decides over a trade is
-asked on another road. Each call carries the key itself and depends on no session. No httpx type
-appears in a signature.
+asked on another road. Each call carries the key itself and depends on no session; it spends the
+same account's credits. No httpx type appears in a signature.
 Source: Deribit API v2 over HTTP: POST with a JSON-RPC body, `Authorization: Basic`, errors as 400.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from vigil.clock import Clock
-from vigil.deribit.classify import query_error
+from vigil.deribit.classify import classify, query_error
+from vigil.deribit.credits import Lane
 from vigil.deribit.jsonrpc import (
     ErrorReply,
     Reply,
     decode_frame,
     encode_request,
 )
+from vigil.deribit.outcome import Verdict
 from vigil.deribit.reading import Reader
 from vigil.deribit.session import Secret
+from vigil.deribit.throttle import Throttle
 from vigil.deribit.wire import Unreadable
 from vigil.errors import Misconfigured, OutcomeUnknown, Transient
 
@@ -35,6 +37,9 @@ class RestWitness(Reader):
 
     Args:
         base_url: With its path: `https://www.deribit.com/api/v2`.
+        throttle: The account's credits, shared with the session.
+        exchange_now_ms: The exchange's time as the session measured it. What is recent and what is
+            archived is a matter of hours; nothing else is taken from the session.
     """
 
     def __init__(
@@ -42,12 +47,14 @@ class RestWitness(Reader):
         base_url: str,
         client_id: str,
         client_secret: Secret,
-        clock: Clock,
         *,
+        throttle: Throttle,
+        exchange_now_ms: Callable[[], int],
         timeout_s: float = _TIMEOUT_S,
     ) -> None:
         self._base_url = base_url.rstrip("/")
-        self._clock = clock
+        self._throttle = throttle
+        self._exchange_now_ms = exchange_now_ms
         self._last_id = 0
         self._client_id = client_id
         self._client_secret = client_secret
@@ -55,8 +62,8 @@ class RestWitness(Reader):
         self._http: httpx.AsyncClient | None = None
 
     def exchange_now_ms(self) -> int:
-        """Our own wall time: this witness knows no other."""
-        return self._clock.now_ms()
+        """The best guess at exchange time."""
+        return self._exchange_now_ms()
 
     async def close(self) -> None:
         """Close the connections it kept."""
@@ -75,6 +82,8 @@ class RestWitness(Reader):
                 trust_env=False,
                 headers={"Content-Type": "application/json"},
             )
+        if not self._throttle.try_spend(method, Lane.QUERY):
+            await self._throttle.spend(method, Lane.QUERY, within_s=self._timeout_s)
         self._last_id += 1
         content = encode_request(self._last_id, method, params)
         try:
@@ -91,6 +100,8 @@ class RestWitness(Reader):
         # gateway's own page is no such body.
         reply = decode_frame(response.content)
         if isinstance(reply, ErrorReply):
+            if classify(reply.code, reply.message) is Verdict.SESSION_LOST:
+                self._throttle.drain(str(reply))
             raise query_error(method, reply)
         if isinstance(reply, Reply):
             return reply.result

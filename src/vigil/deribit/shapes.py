@@ -1,4 +1,4 @@
-"""Deribit's objects, field by field, as far as Vigil reads them.
+"""Deribit's trading objects, field by field, as far as Vigil reads them.
 
 Only `wire` uses these. A field without a default is one that we cannot do without; every other may
 be missing or null. Fields not named here are ignored.
@@ -9,9 +9,6 @@ from decimal import Decimal
 
 import msgspec
 
-from vigil.domain.instrument import NEVER_EXPIRES_MS
-from vigil.domain.money import ZERO
-
 
 class TickerShape(msgspec.Struct, gc=False):
     """A ticker, of the channel and of `public/ticker`."""
@@ -20,7 +17,7 @@ class TickerShape(msgspec.Struct, gc=False):
     timestamp: int
     mark_price: Decimal
     index_price: Decimal
-    state: str = ""
+    state: str | None = None
     last_price: Decimal | None = None
     best_bid_price: Decimal | None = None
     best_ask_price: Decimal | None = None
@@ -36,23 +33,40 @@ class OrderShape(msgspec.Struct, gc=False):
     order_id: str
     instrument_name: str
     direction: str
-    order_type: str
-    order_state: str
     amount: Decimal
     creation_timestamp: int
     last_update_timestamp: int
+    order_state: str | None = None
+    order_type: str | None = None
+    time_in_force: str | None = None
     label: str | None = None
     filled_amount: Decimal | None = None
     price: msgspec.Raw = msgspec.Raw(b"null")
     average_price: Decimal | None = None
-    reduce_only: bool = False
+    reduce_only: bool | None = None
     trigger: str | None = None
     trigger_price: Decimal | None = None
     trigger_order_id: str | None = None
     primary_order_id: str | None = None
     oco_ref: str | None = None
     cancel_reason: str | None = None
-    is_liquidation: bool = False
+    is_liquidation: bool | None = None
+
+
+class OrderPageShape(msgspec.Struct, gc=False):
+    """One page of ended orders."""
+
+    orders: list[OrderShape]
+    continuation: int | str | msgspec.UnsetType | None = msgspec.UNSET
+
+
+class CancelledShape(msgspec.Struct, gc=False):
+    """One part of a detailed mass cancellation: the orders of it, or why it failed."""
+
+    instrument_name: str | None = None
+    currency: str | None = None
+    result: list[OrderShape] | None = None
+    error: msgspec.Raw = msgspec.Raw(b"null")
 
 
 class FillShape(msgspec.Struct, gc=False):
@@ -102,59 +116,10 @@ class PositionShape(msgspec.Struct, gc=False):
     floating_profit_loss: Decimal | None = None
 
 
-class SummaryShape(msgspec.Struct, gc=False):
-    """Cash and margin in one currency, of a summary and of the portfolio channel."""
-
-    currency: str
-    balance: Decimal
-    equity: Decimal
-    available_funds: Decimal
-    initial_margin: Decimal
-    maintenance_margin: Decimal
-
-
-class SummariesShape(msgspec.Struct, gc=False):
-    """The account and every currency of it."""
-
-    id: int
-    summaries: list[SummaryShape]
-
-
-class StepShape(msgspec.Struct, gc=False):
-    """A step of the tick size."""
-
-    above_price: Decimal
-    tick_size: Decimal
-
-
-class InstrumentShape(msgspec.Struct, gc=False):
-    """An instrument; spot has neither settlement currency nor type."""
+class ChangesShape(msgspec.Struct, gc=False):
+    """What one event changed in one instrument."""
 
     instrument_name: str
-    kind: str
-    base_currency: str
-    quote_currency: str
-    contract_size: Decimal
-    min_trade_amount: Decimal
-    tick_size: Decimal
-    settlement_currency: str | None = None
-    instrument_type: str | None = None
-    future_type: str | None = None
-    tick_size_steps: list[StepShape] = []
-    maker_commission: Decimal = ZERO
-    taker_commission: Decimal = ZERO
-    max_leverage: Decimal = Decimal(1)
-    expiration_timestamp: int = NEVER_EXPIRES_MS
-    price_index: str = ""
-    is_active: bool = True
-
-
-class ChartShape(msgspec.Struct, gc=False):
-    """Candles as parallel columns."""
-
-    status: str
-    ticks: list[int] = []
-    open: list[Decimal] = []
-    high: list[Decimal] = []
-    low: list[Decimal] = []
-    close: list[Decimal] = []
+    orders: list[OrderShape] = []
+    trades: list[FillShape] = []
+    positions: list[PositionShape] = []

@@ -80,6 +80,11 @@ class WebSocket(asyncio.Protocol):
         """Whether a message could be sent now."""
         return self._opened.done() and not self._close_sent and not self._ended.done()
 
+    @property
+    def unsent_bytes(self) -> int:
+        """Bytes that the kernel has not taken yet."""
+        return 0 if self._transport is None else self._transport.get_write_buffer_size()
+
     async def opened(self) -> None:
         """Wait for the end of the handshake. Raises: InvalidHandshake, OSError."""
         await asyncio.shield(self._opened)
@@ -96,8 +101,8 @@ class WebSocket(asyncio.Protocol):
         transport = self._transport
         if not self.is_open or transport is None:
             raise Ended(self._end_words())
-        if transport.get_write_buffer_size() > UNSENT_BYTES_MAX:
-            raise Congested(f"{transport.get_write_buffer_size()} bytes are unsent")
+        if self.unsent_bytes > UNSENT_BYTES_MAX:
+            raise Congested(f"{self.unsent_bytes} bytes are unsent")
         transport.write(_frame(_TEXT, message))
 
     def abort(self, reason: str) -> None:

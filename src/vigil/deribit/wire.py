@@ -1,32 +1,42 @@
-"""Deribit's objects as bytes, and the domain's values: the only place that knows both.
+"""Deribit's trading objects as bytes, and the domain's values: the only place that knows both.
 
 JSON text comes in and domain values leave, numbers exact to the digit. Unknown fields are ignored.
-What is missing, has the wrong type, or is a word we do not know raises `Unreadable`: it was said,
-and was not understood, which is neither an empty answer nor a reason to end the session.
+A missing or mistyped field that matters raises `Unreadable`: it was said, and was not understood,
+which is neither an empty answer nor a reason to end the session. A word that we do not know is
+kept as it came (`Order.strange_words`), and nothing is concluded from it. What is heard all the
+time is here; `wire_account` and `wire_market` read what is asked now and then.
 Source: Deribit API v2, object shapes; recorded payloads.
 """
 
 from decimal import Decimal
-from enum import StrEnum
-from typing import TypeVar
 
 import msgspec
 
-from vigil.deribit.jsonrpc import DECODE_ERRORS
+from vigil.deribit.decoding import (
+    Page,
+    count,
+    decode,
+    decoder,
+    next_page,
+    number,
+    optional,
+    or_zero,
+    time_ms,
+    unless_empty,
+)
+from vigil.deribit.decoding import Unreadable as Unreadable  # noqa: PLC0414 (a name of wire too)
 from vigil.deribit.shapes import (
-    ChartShape,
+    CancelledShape,
+    ChangesShape,
     FillPageShape,
     FillShape,
-    InstrumentShape,
+    OrderPageShape,
     OrderShape,
     PlacedShape,
     PositionShape,
-    SummariesShape,
-    SummaryShape,
     TickerShape,
 )
-from vigil.domain.instrument import Instrument, Kind, TickStep
-from vigil.domain.market import Candle, Ticker
+from vigil.domain.market import Ticker
 from vigil.domain.money import ZERO
 from vigil.domain.order import (
     Direction,
@@ -34,236 +44,294 @@ from vigil.domain.order import (
     Order,
     OrderStatus,
     OrderType,
+    StrangeWord,
+    TimeInForce,
     Trigger,
 )
-from vigil.domain.portfolio import AccountSummary, Position
-from vigil.errors import OutcomeUnknown
+from vigil.domain.portfolio import AccountChanges, Position
 
-# Deribit's numbers lie far inside these powers of ten; beyond them, plain notation of one number
-# could fill the memory.
-_EXPONENT_MAX = 32
-_TIMESTAMP_MS_MAX = 2**53
-
-_S = TypeVar("_S")
-_E = TypeVar("_E", bound=StrEnum)
-
-
-class Unreadable(OutcomeUnknown):
-    """The exchange said something that we do not understand: ask again before acting."""
-
-
-def _decoder(shape: type[_S]) -> "msgspec.json.Decoder[_S]":
-    # Lax, because one field comes as 10, 10.0 or 1.0e1; what is no number at all is still refused.
-    return msgspec.json.Decoder(shape, strict=False)
-
-
-_ticker = _decoder(TickerShape)
-_order = _decoder(OrderShape)
-_orders = _decoder(list[OrderShape])
-_fills = _decoder(list[FillShape])
-_fill_page = _decoder(FillPageShape)
-_placed = _decoder(PlacedShape)
-_position = _decoder(PositionShape)
-_positions = _decoder(list[PositionShape])
-_summary = _decoder(SummaryShape)
-_summaries = _decoder(SummariesShape)
-_instrument = _decoder(InstrumentShape)
-_instruments = _decoder(list[InstrumentShape])
-_chart = _decoder(ChartShape)
-_price = _decoder(Decimal)
-_integer = _decoder(int)
-_channels = _decoder(list[str])
-
-
-def to_ticker(raw: msgspec.Raw) -> Ticker:
-    """A ticker. A best price of zero or null means that the side is empty."""
-    shape = _decode(_ticker, raw)
-    return Ticker(
-        instrument_name=shape.instrument_name,
-        timestamp_ms=_time(shape.timestamp),
-        mark_price=_number(shape.mark_price),
-        index_price=_number(shape.index_price),
-        last_price=_unless_empty(shape.last_price),
-        best_bid_price=_unless_empty(shape.best_bid_price),
-        best_ask_price=_unless_empty(shape.best_ask_price),
-        best_bid_amount=_unless_empty(shape.best_bid_amount),
-        best_ask_amount=_unless_empty(shape.best_ask_amount),
-        min_price=_unless_empty(shape.min_price),
-        max_price=_unless_empty(shape.max_price),
-        is_open=shape.state == "open",
-    )
-
-
-def to_order(raw: msgspec.Raw) -> Order:
-    """One bare order."""
-    return _order_of(_decode(_order, raw))
-
-
-def to_orders(raw: msgspec.Raw) -> tuple[Order, ...]:
-    """An array of orders; or one order, as raw notifications carry it."""
-    if bytes(raw).startswith(b"{"):
-        return (to_order(raw),)
-    return tuple(_order_of(shape) for shape in _decode(_orders, raw))
-
-
-def to_placed(raw: msgspec.Raw) -> tuple[Order, tuple[Fill, ...]]:
-    """The answer to buy, sell and edit: the order, and the fills made before the answer."""
-    shape = _decode(_placed, raw)
-    return _order_of(shape.order), tuple(_fill_of(fill) for fill in shape.trades)
-
-
-def to_fills(raw: msgspec.Raw) -> tuple[Fill, ...]:
-    """An array of the account's own trades."""
-    return tuple(_fill_of(shape) for shape in _decode(_fills, raw))
-
-
-def to_fill_page(raw: msgspec.Raw) -> tuple[tuple[Fill, ...], bool]:
-    """One page of own trades, and whether there are more."""
-    page = _decode(_fill_page, raw)
-    return tuple(_fill_of(shape) for shape in page.trades), page.has_more
-
-
-def to_position(raw: msgspec.Raw) -> Position:
-    """One position, flat or not."""
-    return _position_of(_decode(_position, raw))
-
-
-def to_positions(raw: msgspec.Raw) -> tuple[Position, ...]:
-    """All positions, flat ones as the exchange lists them."""
-    return tuple(_position_of(shape) for shape in _decode(_positions, raw))
-
-
-def to_account_summary(raw: msgspec.Raw) -> AccountSummary:
-    """Cash and margin in one currency, from a summary or a portfolio notification."""
-    return _summary_of(_decode(_summary, raw))
-
-
-def to_account_id(raw: msgspec.Raw) -> str:
-    """The account's number, out of its summaries."""
-    return str(_decode(_summaries, raw).id)
-
-
-def to_account_summaries(raw: msgspec.Raw) -> tuple[AccountSummary, ...]:
-    """Cash and margin in every currency of the account."""
-    return tuple(_summary_of(shape) for shape in _decode(_summaries, raw).summaries)
-
-
-def to_instrument(raw: msgspec.Raw) -> Instrument:
-    """One instrument."""
-    return _instrument_of(_decode(_instrument, raw))
-
-
-def to_instruments(raw: msgspec.Raw) -> tuple[Instrument, ...]:
-    """A list of instruments; those of a kind we do not know are left out.
-
-    Nothing can be held or traded in what we cannot describe, and one novelty in a list of
-    thousands must not hide the rest. Asking for it by name raises.
-    """
-    known = {kind.value for kind in Kind}
-    shapes = _decode(_instruments, raw)
-    return tuple(_instrument_of(shape) for shape in shapes if shape.kind in known)
-
-
-def to_candles(raw: msgspec.Raw) -> tuple[Candle, ...]:
-    """Chart data, oldest first; empty when the exchange has none for the window."""
-    chart = _decode(_chart, raw)
-    if chart.status not in ("ok", "no_data"):
-        raise Unreadable(f"chart status {chart.status!r}")
-    columns = (chart.ticks, chart.open, chart.high, chart.low, chart.close)
-    if len({len(column) for column in columns}) != 1:
-        raise Unreadable("chart columns differ in length")
-    return tuple(
-        Candle(
-            start_ms=_time(tick),
-            open=_number(open_),
-            high=_number(high),
-            low=_number(low),
-            close=_number(close),
-        )
-        for tick, open_, high, low, close in zip(*columns, strict=True)
-    )
-
-
-def to_server_time_ms(raw: msgspec.Raw) -> int:
-    """Exchange time, milliseconds since the epoch."""
-    return _time(_decode(_integer, raw))
-
-
-def to_channels(raw: msgspec.Raw) -> tuple[str, ...]:
-    """The channels that a subscription was accepted for, in no order."""
-    names = _decode(_channels, raw)
-    return tuple(names)
-
-
-def _order_of(shape: OrderShape) -> Order:
-    amount = _number(shape.amount)
-    filled = ZERO if shape.filled_amount is None else _number(shape.filled_amount)
-    status = _word(OrderStatus, shape.order_state, "order_state", _WIRE_STATUSES)
-    if status is OrderStatus.OPEN and filled > 0:
-        status = OrderStatus.PARTIALLY_FILLED
-    return Order(
-        order_id=shape.order_id,
-        label=shape.label or "",
-        instrument_name=shape.instrument_name,
-        direction=_word(Direction, shape.direction, "direction"),
-        order_type=_word(OrderType, shape.order_type, "order_type"),
-        status=status,
-        amount=amount,
-        filled_amount=filled,
-        creation_timestamp_ms=_time(shape.creation_timestamp),
-        last_update_timestamp_ms=_time(shape.last_update_timestamp),
-        price=_order_price(shape.price),
-        average_price=_unless_empty(shape.average_price),
-        reduce_only=shape.reduce_only,
-        trigger=None if shape.trigger is None else _word(Trigger, shape.trigger, "trigger"),
-        trigger_price=_optional(shape.trigger_price),
-        trigger_order_id=shape.trigger_order_id,
-        primary_order_id=shape.primary_order_id,
-        oco_ref=shape.oco_ref,
-        cancel_reason=shape.cancel_reason,
-        is_liquidation=shape.is_liquidation,
-    )
-
+# Looked up rather than called: an enum's own look-up costs several times as much.
+_DIRECTIONS = {word.value: word for word in Direction}
+_ORDER_TYPES = {word.value: word for word in OrderType}
+_TIMES_IN_FORCE = {word.value: word for word in TimeInForce}
+_TRIGGERS = {word.value: word for word in Trigger}
 
 # The exchange has no partially-filled state, and knows nothing of our own doubts.
-_WIRE_STATUSES = frozenset(
-    {
+_STATUSES = {
+    word.value: word
+    for word in (
         OrderStatus.OPEN,
         OrderStatus.FILLED,
         OrderStatus.CANCELLED,
         OrderStatus.REJECTED,
         OrderStatus.UNTRIGGERED,
         OrderStatus.TRIGGERED,
+    )
+}
+
+# Source: Deribit API v2, the order's `cancel_reason`; its changelog of May 2026.
+_CANCEL_REASONS = frozenset(
+    {
+        "user_request",
+        "autoliquidation",
+        "cancel_on_disconnect",
+        "risk_mitigation",
+        "pme_risk_reduction",
+        "pme_account_locked",
+        "position_locked",
+        "mmp_trigger",
+        "mmp_config_curtailment",
+        "edit_post_only_reject",
+        "oco_other_closed",
+        "oto_primary_closed",
+        "settlement",
+        "order_overlap",
+        "order_overlap_another_sub",
     }
 )
+_MARKET_PRICES = frozenset({b'"market_price"', b"null"})
+_WORD_LENGTH_MAX = 64
+_REASON_LENGTH_MAX = 200
+
+_ticker = decoder(TickerShape)
+_order = decoder(OrderShape)
+_orders = decoder(list[OrderShape])
+_order_page = decoder(OrderPageShape)
+_cancelled = decoder(list[CancelledShape])
+_fills = decoder(list[FillShape])
+_fill_page = decoder(FillPageShape)
+_changes = decoder(ChangesShape)
+_placed = decoder(PlacedShape)
+_position = decoder(PositionShape)
+_positions = decoder(list[PositionShape])
+_price = decoder(Decimal)
+_word = decoder(str)
+_integer = decoder(int)
+_channels = decoder(list[str])
+
+
+def to_ticker(raw: msgspec.Raw) -> Ticker:
+    """A ticker. A best price of zero or null means that the side is empty."""
+    shape = decode(_ticker, raw)
+    return Ticker(
+        instrument_name=shape.instrument_name,
+        timestamp_ms=time_ms(shape.timestamp),
+        mark_price=number(shape.mark_price),
+        index_price=number(shape.index_price),
+        last_price=unless_empty(shape.last_price),
+        best_bid_price=unless_empty(shape.best_bid_price),
+        best_ask_price=unless_empty(shape.best_ask_price),
+        best_bid_amount=unless_empty(shape.best_bid_amount),
+        best_ask_amount=unless_empty(shape.best_ask_amount),
+        min_price=unless_empty(shape.min_price),
+        max_price=unless_empty(shape.max_price),
+        is_open=shape.state == "open",
+    )
+
+
+def to_order(raw: msgspec.Raw) -> Order:
+    """One bare order."""
+    return _order_of(decode(_order, raw))
+
+
+def to_orders(raw: msgspec.Raw) -> tuple[Order, ...]:
+    """An array of orders; or one order, as raw notifications carry it."""
+    if bytes(raw).startswith(b"{"):
+        return (to_order(raw),)
+    return tuple(_order_of(shape) for shape in decode(_orders, raw))
+
+
+def to_order_page(raw: msgspec.Raw, *, rows_max: int) -> Page[Order]:
+    """One page of ended orders.
+
+    Args:
+        rows_max: As many as were asked for: so many without a word of more may lack the rest.
+    """
+    continuation: int | str | msgspec.UnsetType | None = msgspec.UNSET
+    if bytes(raw).startswith(b"["):
+        orders = to_orders(raw)
+    else:
+        page = decode(_order_page, raw)
+        orders = tuple(_order_of(shape) for shape in page.orders)
+        continuation = page.continuation
+    if isinstance(continuation, msgspec.UnsetType):
+        if len(orders) >= rows_max:
+            raise Unreadable("a full page of orders does not say whether there are more")
+        return Page(orders)
+    return Page(orders, next_page(continuation))
+
+
+def to_cancelled(raw: msgspec.Raw) -> tuple[tuple[Order, ...], tuple[str, ...]]:
+    """The orders out of a detailed mass cancellation, and where it failed, in words."""
+    cancelled: list[Order] = []
+    failures: list[str] = []
+    for part in decode(_cancelled, raw):
+        why = bytes(part.error)
+        if part.result is not None and why == b"null":
+            cancelled += (_order_of(shape) for shape in part.result)
+        else:
+            where = part.instrument_name or part.currency or "somewhere"
+            failures.append(f"{where}: {why[:_REASON_LENGTH_MAX].decode(errors='replace')}")
+    return tuple(cancelled), tuple(failures)
+
+
+def to_placed(raw: msgspec.Raw) -> tuple[Order, tuple[Fill, ...]]:
+    """The answer to buy, sell and edit: the order, and the fills made before the answer."""
+    shape = decode(_placed, raw)
+    return _order_of(shape.order), tuple(_fill_of(fill) for fill in shape.trades)
+
+
+def to_fills(raw: msgspec.Raw) -> tuple[Fill, ...]:
+    """An array of the account's own trades."""
+    return tuple(_fill_of(shape) for shape in decode(_fills, raw))
+
+
+def to_fill_page(raw: msgspec.Raw) -> tuple[tuple[Fill, ...], bool]:
+    """One page of own trades, and whether there are more."""
+    page = decode(_fill_page, raw)
+    return tuple(_fill_of(shape) for shape in page.trades), page.has_more
+
+
+def to_changes(raw: msgspec.Raw) -> AccountChanges:
+    """Orders, fills and the position of one instrument, as one event left them."""
+    shape = decode(_changes, raw)
+    return AccountChanges(
+        instrument_name=shape.instrument_name,
+        orders=tuple(_order_of(order) for order in shape.orders),
+        fills=tuple(_fill_of(fill) for fill in shape.trades),
+        positions=tuple(_position_of(position) for position in shape.positions),
+    )
+
+
+def to_position(raw: msgspec.Raw) -> Position:
+    """One position, flat or not."""
+    return _position_of(decode(_position, raw))
+
+
+def to_positions(raw: msgspec.Raw) -> tuple[Position, ...]:
+    """All positions, flat ones as the exchange lists them."""
+    return tuple(_position_of(shape) for shape in decode(_positions, raw))
+
+
+def to_server_time_ms(raw: msgspec.Raw) -> int:
+    """Exchange time, milliseconds since the epoch."""
+    return time_ms(decode(_integer, raw))
+
+
+def to_count(raw: msgspec.Raw) -> int:
+    """A bare number of things, such as of cancelled orders."""
+    return count(decode(_integer, raw))
+
+
+def is_ok(raw: msgspec.Raw) -> bool:
+    """Whether an answer is the word `ok`."""
+    return bytes(raw) == b'"ok"'
+
+
+def to_channels(raw: msgspec.Raw) -> tuple[str, ...]:
+    """The channels that a subscription was accepted for, in no order."""
+    names = decode(_channels, raw)
+    return tuple(names)
+
+
+def _order_of(shape: OrderShape) -> Order:
+    filled = or_zero(shape.filled_amount)
+    status = _STATUSES.get(shape.order_state or "", OrderStatus.UNKNOWN)
+    if status is OrderStatus.OPEN and filled:
+        status = OrderStatus.PARTIALLY_FILLED
+    order_type = _ORDER_TYPES.get(shape.order_type or "")
+    time_in_force = _TIMES_IN_FORCE.get(shape.time_in_force or "")
+    trigger = _TRIGGERS.get(shape.trigger or "")
+    price, strange_price = _order_price(shape.price)
+    is_strange = (
+        status is OrderStatus.UNKNOWN
+        or order_type is None
+        or strange_price is not None
+        or (time_in_force is None and shape.time_in_force)
+        or (trigger is None and shape.trigger)
+        or (shape.cancel_reason is not None and shape.cancel_reason not in _CANCEL_REASONS)
+    )
+    return Order(
+        order_id=_present(shape.order_id),
+        label=shape.label or "",
+        instrument_name=_present(shape.instrument_name),
+        direction=_direction(shape.direction),
+        order_type=order_type,
+        status=status,
+        amount=_amount(shape.amount),
+        filled_amount=filled,
+        creation_timestamp_ms=time_ms(shape.creation_timestamp),
+        last_update_timestamp_ms=time_ms(shape.last_update_timestamp),
+        price=price,
+        average_price=unless_empty(shape.average_price),
+        time_in_force=time_in_force,
+        reduce_only=bool(shape.reduce_only),
+        trigger=trigger,
+        trigger_price=optional(shape.trigger_price),
+        trigger_order_id=shape.trigger_order_id,
+        primary_order_id=shape.primary_order_id,
+        oco_ref=shape.oco_ref,
+        cancel_reason=shape.cancel_reason,
+        is_liquidation=bool(shape.is_liquidation),
+        strange_words=_strange_words(shape, strange_price) if is_strange else (),
+    )
+
+
+def _strange_words(shape: OrderShape, price: str | None) -> tuple[StrangeWord, ...]:
+    said = (
+        ("order_state", shape.order_state or "", shape.order_state in _STATUSES),
+        ("order_type", shape.order_type or "", shape.order_type in _ORDER_TYPES),
+        ("time_in_force", shape.time_in_force, shape.time_in_force in _TIMES_IN_FORCE),
+        ("trigger", shape.trigger, shape.trigger in _TRIGGERS),
+        ("cancel_reason", shape.cancel_reason, shape.cancel_reason in _CANCEL_REASONS),
+        ("price", price, False),
+    )
+    return tuple(
+        StrangeWord(field, word[:_WORD_LENGTH_MAX])
+        for field, word, is_known in said
+        if word is not None and not is_known
+    )
+
+
+def _order_price(raw: msgspec.Raw) -> tuple[Decimal | None, str | None]:
+    """The price, or the word that stands in its place; neither for market orders."""
+    text = bytes(raw)
+    if text in _MARKET_PRICES:
+        return None, None
+    try:
+        return number(decode(_price, raw)), None
+    except Unreadable:
+        return None, decode(_word, raw)
 
 
 def _fill_of(shape: FillShape) -> Fill:
     return Fill(
-        trade_id=shape.trade_id,
-        order_id=shape.order_id,
+        trade_id=_present(shape.trade_id),
+        order_id=_present(shape.order_id),
         label=shape.label or "",
-        instrument_name=shape.instrument_name,
-        direction=_word(Direction, shape.direction, "direction"),
-        amount=_number(shape.amount),
-        price=_number(shape.price),
-        fee=_number(shape.fee),
-        fee_currency=shape.fee_currency,
-        timestamp_ms=_time(shape.timestamp),
-        trade_seq=shape.trade_seq,
+        instrument_name=_present(shape.instrument_name),
+        direction=_direction(shape.direction),
+        amount=_amount(shape.amount),
+        price=number(shape.price),
+        fee=number(shape.fee),
+        fee_currency=_present(shape.fee_currency),
+        timestamp_ms=time_ms(shape.timestamp),
+        trade_seq=count(shape.trade_seq),
         order_type=shape.order_type or "",
-        mark_price=_optional(shape.mark_price),
-        index_price=_optional(shape.index_price),
+        mark_price=optional(shape.mark_price),
+        index_price=optional(shape.index_price),
         is_maker=shape.liquidity == "M",
         # `liquidation` names the side or sides that were liquidated: M, T or MT.
-        is_liquidation=shape.order_type == OrderType.LIQUIDATION
-        or (shape.liquidity is not None and shape.liquidity in (shape.liquidation or "")),
+        is_liquidation=shape.order_type == "liquidation"
+        or (shape.liquidation is not None and (shape.liquidity or "?") in shape.liquidation),
     )
 
 
 def _position_of(shape: PositionShape) -> Position:
     # Futures come signed; whether options do is not documented, so direction decides.
-    size = abs(_number(shape.size))
+    size = abs(number(shape.size))
+    if shape.direction == "buy" and shape.size < 0:
+        raise Unreadable(f"a long position in {shape.instrument_name} of {shape.size}")
     match shape.direction:
         case "buy":
             signed = size
@@ -272,95 +340,33 @@ def _position_of(shape: PositionShape) -> Position:
         case "zero":
             signed = ZERO
         case other:
-            raise Unreadable(f"direction {other!r} of a position")
+            raise Unreadable(f"direction {other[:_WORD_LENGTH_MAX]!r} of a position")
+    if bool(size) is not bool(signed):
+        raise Unreadable(f"a position in {shape.instrument_name} of {size} in no direction")
     return Position(
-        instrument_name=shape.instrument_name,
+        instrument_name=_present(shape.instrument_name),
         size=signed,
-        average_price=_unless_empty(shape.average_price) if signed else None,
-        mark_price=_number(shape.mark_price),
-        realized_profit_loss=_optional(shape.realized_profit_loss) or ZERO,
-        floating_profit_loss=_optional(shape.floating_profit_loss) or ZERO,
+        average_price=unless_empty(shape.average_price) if signed else None,
+        mark_price=number(shape.mark_price),
+        realized_profit_loss=or_zero(shape.realized_profit_loss),
+        floating_profit_loss=or_zero(shape.floating_profit_loss),
     )
 
 
-def _summary_of(shape: SummaryShape) -> AccountSummary:
-    return AccountSummary(
-        currency=shape.currency,
-        balance=_number(shape.balance),
-        equity=_number(shape.equity),
-        available_funds=_number(shape.available_funds),
-        initial_margin=_number(shape.initial_margin),
-        maintenance_margin=_number(shape.maintenance_margin),
-    )
+def _direction(word: str) -> Direction:
+    direction = _DIRECTIONS.get(word)
+    if direction is None:
+        raise Unreadable(f"direction {word[:_WORD_LENGTH_MAX]!r}")
+    return direction
 
 
-def _instrument_of(shape: InstrumentShape) -> Instrument:
-    kind = _word(Kind, shape.kind, "kind")
-    family = shape.instrument_type or shape.future_type
-    if family not in ("linear", "reversed") and kind in (Kind.FUTURE, Kind.OPTION):
-        raise Unreadable(f"instrument_type {family!r} of {shape.instrument_name}")
-    return Instrument(
-        instrument_name=shape.instrument_name,
-        kind=kind,
-        is_linear=family == "linear" or kind is Kind.SPOT,
-        base_currency=shape.base_currency,
-        quote_currency=shape.quote_currency,
-        settlement_currency=shape.settlement_currency or shape.quote_currency,
-        contract_size=_number(shape.contract_size),
-        min_trade_amount=_number(shape.min_trade_amount),
-        tick_size=_number(shape.tick_size),
-        tick_size_steps=tuple(
-            TickStep(above_price=_number(step.above_price), tick_size=_number(step.tick_size))
-            for step in shape.tick_size_steps
-        ),
-        maker_commission=_number(shape.maker_commission),
-        taker_commission=_number(shape.taker_commission),
-        max_leverage=int(_number(shape.max_leverage)),
-        expiration_timestamp_ms=_time(shape.expiration_timestamp),
-        price_index=shape.price_index,
-        is_active=shape.is_active,
-    )
+def _present(name: str) -> str:
+    if not name:
+        raise Unreadable("a name that is empty")
+    return name
 
 
-def _decode(decoder: "msgspec.json.Decoder[_S]", raw: msgspec.Raw) -> _S:
-    try:
-        return decoder.decode(raw)
-    except DECODE_ERRORS as error:
-        raise Unreadable(str(error)) from error
-
-
-def _word(words: type[_E], text: str, field: str, among: frozenset[_E] | None = None) -> _E:
-    try:
-        word = words(text)
-    except ValueError:
-        raise Unreadable(f"{field} {text[:64]!r}") from None
-    if among is not None and word not in among:
-        raise Unreadable(f"{field} {text!r}")
-    return word
-
-
-def _order_price(raw: msgspec.Raw) -> Decimal | None:
-    text = bytes(raw)
-    if text in (b'"market_price"', b"null"):
-        return None
-    return _number(_decode(_price, raw))
-
-
-def _number(value: Decimal) -> Decimal:
-    if not (-_EXPONENT_MAX <= value.adjusted() <= _EXPONENT_MAX and value.is_finite()):
-        raise Unreadable("a number that is not finite, or beyond all measure")
-    return value
-
-
-def _optional(value: Decimal | None) -> Decimal | None:
-    return None if value is None else _number(value)
-
-
-def _unless_empty(value: Decimal | None) -> Decimal | None:
-    return None if not value else _number(value)
-
-
-def _time(timestamp_ms: int) -> int:
-    if not 0 <= timestamp_ms <= _TIMESTAMP_MS_MAX:
-        raise Unreadable("a time outside all calendars")
-    return timestamp_ms
+def _amount(value: Decimal) -> Decimal:
+    if not value or value.is_signed():
+        raise Unreadable("an amount that is not above zero")
+    return number(value)

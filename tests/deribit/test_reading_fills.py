@@ -1,12 +1,16 @@
+import asyncio
+import itertools
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from vigil.deribit.reading import Reader
 from vigil.deribit.wire import Unreadable
-from vigil.errors import Rejected, Transient
+from vigil.errors import Transient
 
 Make = Callable[..., dict[str, Any]]
 
@@ -38,7 +42,9 @@ class Archive(Reader):
             answer = [trade for trade in trades if trade["order_id"] == params["order_id"]]
             return msgspec.Raw(msgspec.json.encode(answer))
         assert params["sorting"] == "asc"
-        if "start_id" in params:
+        if "start_seq" in params:
+            trades = [t for t in trades if t["trade_seq"] >= params["start_seq"]]
+        elif "start_id" in params:
             ids = [trade["trade_id"] for trade in trades]
             trades = trades[ids.index(params["start_id"]) :]
         else:
@@ -143,34 +149,129 @@ async def test_the_fills_of_an_order_come_from_both_stores_once(fill_json: Make)
     assert [fill.trade_id for fill in fills] == ["USDC-1", "USDC-2"]
 
 
-async def test_an_order_the_exchange_does_not_know_is_none() -> None:
+async def test_fills_of_another_order_are_not_this_orders(fill_json: Make) -> None:
     archive = Archive([], [])
-    archive.answers["private/get_order_state"] = Rejected("not found", code=10004)
-    assert await archive.order_state("USDC-1") is None
+    archive.answers["private/get_user_trades_by_order"] = [fill_json(order_id="USDC-2")]
+    with pytest.raises(Unreadable, match="another order"):
+        await archive.fills_of_order("USDC-1")
 
 
-async def test_any_other_refusal_is_not_taken_for_absence() -> None:
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param({"timestamp": NOW_MS - 2 * HOUR_MS}, id="before the window"),
+        pytest.param({"timestamp": NOW_MS + 1}, id="after the window"),
+        pytest.param({"instrument_name": "BTC-PERPETUAL"}, id="another currency"),
+        pytest.param({"instrument_name": "ETH_BTC"}, id="spot of other coins"),
+    ],
+)
+async def test_a_fill_that_was_not_asked_for_discards_the_whole_reading(
+    fill_json: Make, change: dict[str, Any]
+) -> None:
     archive = Archive([], [])
-    archive.answers["private/get_order_state"] = Rejected("forbidden", code=13021)
-    with pytest.raises(Rejected):
-        await archive.order_state("USDC-1")
+    inside = fill_json(trade_id="USDC-6", timestamp=NOW_MS - 5)
+    page = {"trades": [inside, fill_json(timestamp=NOW_MS - 5) | change], "has_more": False}
+    archive.answers["private/get_user_trades_by_currency_and_time"] = page
+    with pytest.raises(Unreadable, match="not asked for"):
+        await archive.fills_since("USDC", NOW_MS - HOUR_MS, NOW_MS)
 
 
-async def test_a_label_is_looked_up_among_ended_and_resting_orders(order_json: Make) -> None:
+@pytest.mark.parametrize(
+    "name", ["BTC_USDC-PERPETUAL", "SOL_USDC-25DEC26", "BTC_USDC", "USDC_USDT"]
+)
+async def test_fills_of_a_settlement_currency_and_its_spot_are_its_own(
+    fill_json: Make, name: str
+) -> None:
+    archive = Archive([fill_json(instrument_name=name, timestamp=NOW_MS - 5)], [])
+    (fill,) = await archive.fills_since("USDC", NOW_MS - HOUR_MS, NOW_MS)
+    assert fill.instrument_name == name
+
+
+async def test_a_page_that_tells_a_trade_twice_is_not_trusted(fill_json: Make) -> None:
     archive = Archive([], [])
-    archive.answers["private/get_order_state_by_label"] = [
-        order_json(order_state="cancelled", creation_timestamp=1)
-    ]
-    archive.answers["private/get_open_orders_by_label"] = [
-        order_json(order_id="USDC-2", creation_timestamp=2)
-    ]
-    found = await archive.orders_by_label("USDC", "vg-a-1-1")
-    assert [order.order_id for order in found] == ["USDC-1", "USDC-2"]
+    twice = [fill_json(timestamp=NOW_MS - 5)] * 2
+    archive.answers["private/get_user_trades_by_currency_and_time"] = {
+        "trades": twice,
+        "has_more": False,
+    }
+    with pytest.raises(Unreadable, match="twice"):
+        await archive.fills_since("USDC", NOW_MS - HOUR_MS, NOW_MS)
 
 
-async def test_flat_positions_are_left_out() -> None:
-    archive = Archive([], [])
-    flat = {"instrument_name": "A", "direction": "zero", "size": 0.0, "mark_price": 1}
-    held = {"instrument_name": "B", "direction": "sell", "size": -1, "mark_price": 1}
-    archive.answers["private/get_positions"] = [flat, held]
-    assert [position.instrument_name for position in await archive.positions()] == ["B"]
+async def test_two_stores_that_tell_a_trade_differently_are_not_joined(fill_json: Make) -> None:
+    at_ms = NOW_MS - 24 * HOUR_MS
+    recent = fill_json(timestamp=at_ms)
+    archive = Archive([recent], [recent | {"amount": 0.02}])
+    with pytest.raises(Unreadable, match="two ways"):
+        await archive.fills_since("USDC", at_ms, NOW_MS)
+    # What only decorates a trade may be missing in the archive.
+    archive = Archive([recent | {"mark_price": 95000}], [recent])
+    assert len(await archive.fills_since("USDC", at_ms, NOW_MS)) == 1
+
+
+@pytest.mark.parametrize(
+    "times_ms",
+    [
+        pytest.param([NOW_MS - 100 + i // 3 for i in range(25)], id="pages split a millisecond"),
+        pytest.param([NOW_MS - 100] * 25, id="more than a page in one millisecond"),
+        pytest.param([NOW_MS - 100], id="one"),
+        pytest.param([], id="none"),
+    ],
+)
+async def test_the_fills_of_an_instrument_are_paged_by_their_number(
+    fill_json: Make, times_ms: list[int]
+) -> None:
+    archive = Archive(trades(fill_json, times_ms), [])
+    archive.page_count = 5
+    fills = await archive.fills_of_instrument("BTC_USDC-PERPETUAL", NOW_MS - HOUR_MS, NOW_MS)
+    assert [fill.trade_seq for fill in fills] == list(range(1, len(times_ms) + 1))
+    methods = [method for method, _ in archive.calls]
+    assert methods[0] == "private/get_user_trades_by_instrument_and_time"
+    assert set(methods[1:]) <= {"private/get_user_trades_by_instrument"}
+
+
+async def test_the_old_fills_of_an_instrument_come_from_both_stores(fill_json: Make) -> None:
+    old = trades(fill_json, [NOW_MS - 30 * HOUR_MS, NOW_MS - 24 * HOUR_MS])
+    recent = trades(fill_json, [NOW_MS - 24 * HOUR_MS, NOW_MS - HOUR_MS], first_id=2)
+    fills = await Archive(recent, old).fills_of_instrument(
+        "BTC_USDC-PERPETUAL", NOW_MS - 48 * HOUR_MS, NOW_MS
+    )
+    assert [fill.trade_id for fill in fills] == ["USDC-1", "USDC-2", "USDC-3"]
+
+
+async def test_the_fills_of_another_instrument_are_not_this_ones(fill_json: Make) -> None:
+    archive = Archive(trades(fill_json, [NOW_MS - 5]), [])
+    with pytest.raises(Unreadable, match="not asked for"):
+        await archive.fills_of_instrument("ETH_USDC-PERPETUAL", NOW_MS - HOUR_MS, NOW_MS)
+
+
+@settings(max_examples=100)
+@given(
+    steps_ms=st.lists(st.sampled_from([0, 0, 0, 1, 50]), max_size=40),
+    page_count=st.integers(2, 7),
+    is_by_instrument=st.booleans(),
+)
+def test_no_way_of_paging_loses_or_repeats_a_fill(
+    steps_ms: list[int], page_count: int, is_by_instrument: bool
+) -> None:
+    times_ms = [NOW_MS - 10_000 + at_ms for at_ms in itertools.accumulate(steps_ms)]
+    archive = Archive(trades(plain_fill, times_ms), [])
+    archive.page_count = page_count
+    if is_by_instrument:
+        asked = archive.fills_of_instrument("BTC_USDC-PERPETUAL", NOW_MS - HOUR_MS, NOW_MS)
+    else:
+        asked = archive.fills_since("USDC", NOW_MS - HOUR_MS, NOW_MS)
+    fills = asyncio.run(asked)
+    assert [fill.trade_seq for fill in fills] == list(range(1, len(times_ms) + 1))
+
+
+def plain_fill(**changes: Any) -> dict[str, Any]:
+    return {
+        "order_id": "USDC-1",
+        "instrument_name": "BTC_USDC-PERPETUAL",
+        "direction": "buy",
+        "price": 95000.5,
+        "amount": 0.01,
+        "fee": 0.3325,
+        "fee_currency": "USDC",
+    } | changes
