@@ -3,9 +3,11 @@
 import pytest
 
 from rig import ETHER, LINEAR
+from vigil.deribit.outcome import Confirmed, LateReply, Refused, Unknown
 from vigil.desk.books import Books
 from vigil.domain.order import OrderStatus, Role
 from vigil.domain.trade import ExitReason
+from vigil.trading.execution import Author
 
 
 class Hearing:
@@ -111,3 +113,57 @@ async def test_an_instrument_s_foreign_order_is_not_ours_to_keep(rig):
     orders = await rig.client.open_orders()
     await rig.books.book_orders(orders)
     assert rig.sql("SELECT count(*) FROM orders") == [(0,)]
+
+
+# --- answers that came after their caller had given up
+
+
+def late(outcome, label="vg-s-1-1"):
+    return LateReply(method="private/buy", label=label, order_id=None, outcome=outcome)
+
+
+@pytest.fixture
+async def in_doubt(rig):
+    """An entry of which nobody knows what became."""
+    rig.venue.refuse("private/buy", 13028, "temporarily_unavailable")
+    author = Author(strategy_id="s", strategy_name="Scripted")
+    await rig.desk.enter(await rig.approved(), instrument_name=LINEAR, author=author)
+
+    async def status():
+        return (await rig.ledger.order("vg-s-1-1")).status
+
+    assert await status() is OrderStatus.IN_DOUBT
+    return status
+
+
+async def test_a_late_yes_settles_the_doubt(rig, in_doubt):
+    placed = await rig.person.call(
+        "private/buy", instrument_name=LINEAR, amount=0.5, type="market", label="vg-s-1-1"
+    )
+    (order,) = await rig.client.orders_by_label("USDC", "vg-s-1-1")
+    fills = await rig.client.fills_of_order(placed["order"]["order_id"])
+    rig.account.put = lambda event: None
+    await rig.books.book_late_reply(late(Confirmed(order=order, fills=fills)))
+    assert await in_doubt() is OrderStatus.FILLED
+    assert (await rig.trade("t1")).is_open
+    assert rig.books.directions_in_doubt(LINEAR) == frozenset()
+
+
+async def test_a_late_no_settles_the_doubt(rig, in_doubt):
+    await rig.books.book_late_reply(late(Refused(code=10009, message="not_enough_funds")))
+    assert await in_doubt() is OrderStatus.REJECTED
+    assert rig.books.directions_in_doubt(LINEAR) == frozenset()
+
+
+async def test_a_late_no_takes_nothing_back_from_an_order_that_lives(rig):
+    trade = await rig.enter()
+    await rig.books.book_late_reply(late(Refused(code=10009, message="not_enough_funds")))
+    assert (await rig.ledger.order("vg-s-1-1")).status is OrderStatus.FILLED
+    assert (await rig.trade(trade.trade_id)).is_open
+
+
+@pytest.mark.parametrize("outcome", [Unknown(reason="?"), Refused(code=10004, message="gone")])
+async def test_a_late_answer_that_names_no_order_of_ours_changes_nothing(rig, in_doubt, outcome):
+    await rig.books.book_late_reply(late(outcome, label=None))
+    await rig.books.book_late_reply(late(outcome, label="vg-nobody-7-1"))
+    assert await in_doubt() is OrderStatus.IN_DOUBT

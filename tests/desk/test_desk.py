@@ -192,11 +192,12 @@ async def test_a_trade_without_a_resting_stop_cannot_have_it_moved(rig):
     assert (await rig.trade(trade.trade_id)).stop_loss == trade.stop_loss + 100
 
 
-async def test_cancelling_what_is_gone_is_refused_and_no_harm(rig):
+async def test_cancelling_what_is_cancelled_already_is_confirmed_by_looking(rig):
     trade = await rig.enter()
     stop = (await rig.rows(trade.trade_id))[Role.STOP]
     assert isinstance(await rig.desk.cancel(stop.order_id, why="to see"), Confirmed)
-    assert isinstance(await rig.desk.cancel(stop.order_id, why="again"), Refused)
+    assert isinstance(await rig.desk.cancel(stop.order_id, why="again"), Confirmed)
+    assert rig.venue.acts().count("private/cancel") == 2
     assert (await rig.ledger.order(stop.label)).status is OrderStatus.CANCELLED
 
 

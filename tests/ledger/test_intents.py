@@ -206,3 +206,88 @@ def test_order_news_in_any_order_and_number_leads_to_the_same_orders(data, make,
     repeats = data.draw(st.lists(st.sampled_from(news), max_size=5))
     shuffled = data.draw(st.permutations([*news, *repeats]))
     assert outcome(shuffled) == outcome(news)
+
+
+# --- doubt: what is unproven, what rises from the dead, and what has a double
+
+
+async def test_the_unproven_are_those_of_which_nothing_was_heard(ledger, make):
+    await ledger.commit_orders([make.entry(1), make.entry(5), make.entry(6), make.entry(7)])
+    await ledger.record_outcome(make.entry(5).label, S.IN_DOUBT, reason="no answer")
+    await ledger.apply_orders([make.order(make.entry(6), "X", S.OPEN)])
+    await ledger.record_outcome(make.entry(7).label, S.FAILED, reason="absent")
+    labels = [order.label for order in await ledger.unproven_orders()]
+    assert labels == [make.entry(1).label, make.entry(5).label]
+
+
+async def told(ledger):
+    return {(one.kind, one.subject): one for one in await ledger.open_incidents()}
+
+
+@pytest.mark.parametrize("verdict", [S.FAILED, S.REJECTED])
+@pytest.mark.parametrize("alive", [S.OPEN, S.UNTRIGGERED, S.FILLED, S.CANCELLED])
+async def test_an_order_found_alive_is_adopted_though_it_was_proven_absent(
+    ledger, make, verdict, alive
+):
+    """Later evidence of life beats earlier evidence of absence. FAULTS §4.2."""
+    await ledger.commit_orders(make.bracket())
+    await ledger.record_outcome(make.entry().label, verdict, reason="absent")
+    await ledger.apply_orders([make.order(make.entry(), "LATE", alive)])
+    found = await ledger.order(make.entry().label)
+    assert (found.status, found.order_id) == (alive, "LATE")
+    incident = (await told(ledger))["absence_disproven", make.entry().label]
+    assert incident.severity == "error"
+
+
+async def test_a_fill_of_an_order_proven_absent_opens_its_trade(ledger, make):
+    await ledger.commit_orders(make.bracket())
+    await ledger.record_outcome(make.entry().label, S.FAILED, reason="absent")
+    await ledger.apply_fills([make.fill(1, make.entry())])
+    assert (await ledger.order(make.entry().label)).status is S.PARTIALLY_FILLED
+    assert (await ledger.trade("T1")).is_open
+    assert ("absence_disproven", make.entry().label) in await told(ledger)
+
+
+async def test_linked_orders_of_a_parent_that_rose_again_come_to_life_quietly(ledger, make):
+    await ledger.commit_orders(make.bracket())
+    await ledger.record_outcome(make.entry().label, S.FAILED, reason="absent")
+    assert (await ledger.order(make.stop().label)).status is S.FAILED
+    await ledger.apply_orders([make.order(make.stop(), "S", S.UNTRIGGERED)])
+    assert (await ledger.order(make.stop().label)).status is S.UNTRIGGERED
+    assert await told(ledger) == {}
+
+
+async def test_two_orders_under_one_label_are_an_incident_that_names_both(ledger, make):
+    """FAULTS E22."""
+    await ledger.commit_orders([make.entry()])
+    for order_id in ("A", "B", "B", "A"):
+        await ledger.apply_orders([make.order(make.entry(), order_id, S.OPEN)])
+    incident = (await told(ledger))["duplicate_label", make.entry().label]
+    assert incident.detail["order_ids"] == ["A", "B"]
+    assert incident.count == 1
+
+
+async def test_what_a_trigger_spawned_is_no_double_whichever_is_heard_first(ledger, make):
+    stop = make.stop(parent_label=None)
+    spawned = make.order(stop, "NEW", S.FILLED, trigger_order_id="TRIG")
+    trigger = make.order(stop, "TRIG", S.TRIGGERED)
+    await ledger.commit_orders([stop])
+    await ledger.apply_orders([spawned, trigger])
+    await ledger.apply_orders([trigger, spawned])
+    assert await told(ledger) == {}
+
+
+async def test_a_linked_order_that_rests_under_another_id_is_no_double(ledger, make):
+    await ledger.commit_orders(make.bracket())
+    await ledger.apply_orders([make.order(make.stop(), "OTO-1", S.UNTRIGGERED)])
+    await ledger.apply_orders([make.order(make.stop(), "SLMS-2", S.UNTRIGGERED)])
+    assert await told(ledger) == {}
+
+
+async def test_the_time_of_the_newest_news_is_kept(ledger, make):
+    await ledger.commit_orders([make.entry()])
+    assert (await ledger.order(make.entry().label)).heard_ms == 0
+    for at_ms in (5_000, 7_000, 6_000):
+        order = make.order(make.entry(), "A", S.OPEN, last_update_timestamp_ms=at_ms)
+        await ledger.apply_orders([order])
+    assert (await ledger.order(make.entry().label)).heard_ms == 7_000

@@ -201,3 +201,23 @@ async def test_read_only_directory_is_named(existing, open_ledger):
     with pytest.raises(Misconfigured, match="read-only"):
         await open_ledger()
     existing.parent.chmod(0o700)
+
+
+async def test_a_ledger_of_the_first_schema_is_brought_up_to_date_with_its_history(
+    path, open_ledger, make, monkeypatch
+):
+    first = load_migrations()[:1]
+    with monkeypatch.context() as before:
+        before.setattr(ledger_module, "load_migrations", lambda: first)
+        old = await open_ledger()
+        await old.commit_orders([make.entry(7)])
+        await old.apply_fills([make.fill(1)])
+        await old.close()
+    assert pragma(path, "user_version") == 1
+    ledger = await open_ledger()
+    assert pragma(path, "user_version") == NEWEST
+    assert len(list(path.parent.glob("*.backup"))) == 1
+    assert (await ledger.order(make.entry(7).label)).label == make.entry(7).label
+    assert (await ledger.newest_fills())["USDC"].trade_id == "USDC-1"
+    assert await ledger.account_log.since(0) == ()
+    assert await ledger.account_log.searched("fills") == {}

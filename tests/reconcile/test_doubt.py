@@ -7,7 +7,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vigil.domain.order import Direction, OrderStatus, OrderType, OwnOrder, Role
-from vigil.reconcile.doubt import INDEXING_DELAY_MS, VALIDITY_MARGIN_MS, Absences, Verdict
+from vigil.reconcile.doubt import (
+    ARCHIVE_DELAY_MS,
+    INDEXING_DELAY_MS,
+    RECENT_FILLS_MS,
+    RECENT_ORDERS_MS,
+    VALIDITY_MARGIN_MS,
+    Absences,
+    Verdict,
+    is_expired,
+    needs_log,
+    spacing_ms,
+)
 
 WAIT, ABSENT = Verdict.WAIT, Verdict.ABSENT
 VALID_UNTIL_MS = 10_000
@@ -95,6 +106,45 @@ def test_orders_are_judged_each_by_its_own_searches():
     absences.judge(order("vg-s-1-1"), searched_ms=SAFE_MS + 1)
     assert absences.judge(order("vg-s-2-1"), searched_ms=SAFE_MS + 9_000) is WAIT
     assert absences.judge(order("vg-s-1-1"), searched_ms=SAFE_MS + 9_000) is ABSENT
+
+
+AGES = {
+    "at once": (SAFE_MS + 1, False, INDEXING_DELAY_MS),
+    "while the recent store must know it": (VALID_UNTIL_MS + RECENT_ORDERS_MS, False, 2_000),
+    "after the recent store may have forgotten it": (
+        VALID_UNTIL_MS + RECENT_ORDERS_MS + 1,
+        True,
+        INDEXING_DELAY_MS,
+    ),
+    "while its executions are recent": (VALID_UNTIL_MS + RECENT_FILLS_MS, True, 2_000),
+    "when its executions may be on their way": (
+        VALID_UNTIL_MS + RECENT_FILLS_MS + 1,
+        True,
+        ARCHIVE_DELAY_MS,
+    ),
+}
+
+
+@pytest.mark.parametrize("age", AGES)
+def test_what_a_proof_takes_grows_with_the_age_of_the_order(age):
+    """FAULTS E19: what a store has forgotten, or does not show yet, is not absent."""
+    at_ms, takes_log, spacing = AGES[age]
+    assert is_expired(order(), at_ms)
+    assert (needs_log(order(), at_ms), spacing_ms(order(), at_ms)) == (takes_log, spacing)
+    absences = Absences({})
+    assert absences.judge(order(), searched_ms=at_ms - spacing) is WAIT
+    assert not absences.is_last(order(), searched_ms=at_ms)
+    absences.forget(order().label)
+    absences.judge(order(), searched_ms=at_ms)
+    second_ms = at_ms + spacing_ms(order(), at_ms + spacing) + 1
+    assert absences.is_last(order(), searched_ms=second_ms)
+    assert absences.judge(order(), searched_ms=second_ms) is ABSENT
+
+
+def test_the_proof_in_the_recent_store_ends_before_the_store_forgets():
+    """Closed orders are kept for 30 minutes and trades for 24 hours; the rest is for the road."""
+    assert 4_000 + RECENT_ORDERS_MS + INDEXING_DELAY_MS < 30 * 60_000
+    assert 4_000 + RECENT_FILLS_MS + INDEXING_DELAY_MS < 24 * 3_600_000
 
 
 @given(searches=st.lists(st.integers(0, 60_000), max_size=8))

@@ -35,11 +35,13 @@ from vigil.reconcile.drift import (
     Silent,
     Stillborn,
     Unexplained,
+    Unfilled,
     Unprotectable,
     Unrecorded,
     Unsettled,
     Vanished,
     compare,
+    is_mass,
 )
 from vigil.reconcile.exits import LooseFill
 
@@ -492,18 +494,38 @@ def test_a_second_stop_of_one_trade_is_a_leftover(name, side):
     assert [type(drift) for drift in world.drifts()] == [Leftover]
 
 
-def test_a_stop_that_fired_and_whose_order_is_at_work_is_no_misfit(name, side):
+@pytest.mark.parametrize("is_at_work", [True, False], ids=["its order rests", "no order is left"])
+def test_a_stop_that_has_just_fired_is_awaited_and_then_taken_for_unfilled(name, side, is_at_work):
     """Its amount is what it set out to close; the trade has less open with each of its fills."""
     held = trade(name=name, side=side, take_profit=None)
-    stop = row(Role.STOP, held, status=OrderStatus.TRIGGERED)
+    for age_ms, expected in ((SETTLE_MS - 1, Unsettled), (SETTLE_MS, Unfilled)):
+        stop = row(Role.STOP, held, status=OrderStatus.TRIGGERED, heard_ms=NOW_MS - age_ms)
+        world = World().add(held, is_protected=False)
+        if is_at_work:
+            world.rest(
+                stop,
+                status=OrderStatus.PARTIALLY_FILLED,
+                amount=3 * LOT[name],
+                filled_amount=2 * LOT[name],
+            )
+        else:
+            world.working.append(stop)
+        assert [type(drift) for drift in world.drifts()] == [expected]
+
+
+@pytest.mark.fault("E34")
+@pytest.mark.parametrize("mark_price", [MARK, D(1), D(10**6)], ids=["calm", "low", "high"])
+def test_a_stop_whose_state_is_a_strange_word_neither_protects_nor_is_missing(
+    name, side, mark_price
+):
+    held = trade(name=name, side=side)
     world = World().add(held, is_protected=False)
-    world.rest(
-        stop,
-        status=OrderStatus.PARTIALLY_FILLED,
-        amount=3 * LOT[name],
-        filled_amount=2 * LOT[name],
-    )
-    assert world.drifts() == []
+    world.rest(row(Role.STOP, held), status=OrderStatus.UNKNOWN)
+    world.rest(row(Role.TARGET, held))
+    world.marks[name] = mark_price
+    (drift,) = world.drifts()
+    assert isinstance(drift, Unsettled)
+    assert "strange word" in drift.why
 
 
 # --- orders
@@ -571,6 +593,49 @@ def test_a_young_order_of_ours_is_left_for_the_next_pass(name, side, age_ms, is_
 def test_an_order_that_rests_only_in_the_ledger_is_silent(name, side, status):
     own = row(Role.ENTRY, trade("t9", name, side), status=status)
     assert World(working=[own]).drifts() == [Silent(order=own)]
+
+
+def test_a_second_live_entry_under_one_label_goes_and_the_first_stays(name, side):
+    """FAULTS E22."""
+    own = row(Role.ENTRY, trade("t9", name, side), status=OrderStatus.OPEN)
+    world = World().rest(own)
+    world.orders.append(at_exchange(own, order_id="another"))
+    assert world.drifts() == [Leftover(order=world.orders[1])]
+
+
+def seen(*trades, gone=()):
+    """Whether it is a disaster when those of `trades` named by `gone` are not there."""
+    ledger = LedgerReading(
+        trades=trades,
+        with_entry_fills=frozenset(
+            one.trade_id for one in trades if one.entry_order_id != "by hand"
+        ),
+    )
+    return is_mass([one for one in trades if one.trade_id in gone], ledger)
+
+
+NAMES = [LINEAR, INVERSE, "ETH_USDC-PERPETUAL", "ETH-PERPETUAL"]
+
+
+@pytest.mark.parametrize(
+    ("held", "gone", "is_crowd"),
+    [
+        pytest.param(1, 1, False, id="the only one"),
+        pytest.param(2, 1, False, id="one of two"),
+        pytest.param(2, 2, True, id="both"),
+        pytest.param(4, 2, False, id="half"),
+        pytest.param(4, 3, True, id="more than half"),
+        pytest.param(4, 0, False, id="none"),
+    ],
+)
+def test_most_positions_gone_at_once_is_a_disaster(held, gone, is_crowd):
+    trades = [replace(trade(f"t{n}"), instrument_name=NAMES[n]) for n in range(held)]
+    ids = {one.trade_id for one in trades[:gone]}
+    assert seen(*trades, gone=ids) is is_crowd
+    by_hand = [replace(one, entry_order_id="by hand") for one in trades]
+    assert not seen(*by_hand, gone=ids), "what the exchange never showed is not missed"
+    beside = [replace(one, trade_id=f"{one.trade_id}b") for one in trades]
+    assert not seen(*trades, *beside, gone=ids), "part of each position is there"
 
 
 def test_an_order_just_committed_is_not_called_silent(name, side):
@@ -778,7 +843,7 @@ def mend(world, drift):
             world.loose = [one for one in left if one.amount]
         case Vanished(trade=gone):
             _reduce(world, gone, gone.open_amount)
-        case Crossed(trade=held):
+        case Crossed(trade=held) | Unfilled(trade=held):
             world.hold(held.instrument_name, -held.signed_open_amount)
             _reduce(world, held, held.open_amount)
             for own in [own for own in world.working if own.trade_id == held.trade_id]:

@@ -6,8 +6,9 @@ import pytest
 from msgspec.structs import replace
 
 from rig import ETHER, INVERSE, LINEAR, LOT, SELL
+from vigil.domain.order import OrderStatus
 from vigil.errors import Transient
-from vigil.reconcile.observe import currencies_of, read_exchange, read_ledger
+from vigil.reconcile.observe import currencies_of, read_exchange, read_ledger, unheard_in
 
 
 async def read(rig, *trades):
@@ -75,6 +76,18 @@ async def test_loose_fills_are_those_of_others_since_the_oldest_open_trade(rig):
     await rig.until(lambda: len(rig.requested) >= 2)
     (loose,) = (await read_ledger(rig.ledger)).loose_fills[LINEAR]
     assert (loose.amount, loose.fill.direction) == (Decimal("0.1"), SELL)
+
+
+@pytest.mark.fault("E34")
+async def test_a_state_in_a_strange_word_is_no_news_however_often_it_is_read(rig):
+    """Else the private stream would be blamed for not having told of it."""
+    await rig.enter()
+    ledger, orders = await read_ledger(rig.ledger), await rig.client.open_orders()
+    assert unheard_in(ledger, orders) == ()
+    strange = [replace(order, status=OrderStatus.UNKNOWN) for order in orders]
+    assert unheard_in(ledger, strange) == ()
+    moved = [replace(order, amount=order.amount * 2) for order in strange]
+    assert unheard_in(ledger, moved) == tuple(moved)
 
 
 def test_the_currencies_in_play_are_those_of_open_trades_and_of_traded_instruments():

@@ -7,7 +7,7 @@ import pytest
 
 from rig import ACTS, HTTP, LINEAR, SETTLE_MS
 from vigil.domain.order import Role
-from vigil.reconcile import reconciler
+from vigil.reconcile import drift, reconciler
 from vigil.supervision.restarts import ChildSpec
 
 READS = [
@@ -189,7 +189,8 @@ async def test_however_often_a_pass_is_asked_for_they_are_spaced(rig, loop, monk
         assert later.started_ms - earlier.finished_ms >= 145
 
 
-async def test_what_was_left_unsettled_is_looked_at_again_soon(rig, loop):
+async def test_what_was_left_unsettled_is_looked_at_again_soon(rig, loop, monkeypatch):
+    monkeypatch.setattr(drift, "SETTLE_MS", 500)
     trade = await rig.enter()
     loop(60.0)
     await rig.until(lambda: any(not run.is_unsettled for run in rig.runs))
@@ -215,6 +216,7 @@ async def test_the_loop_waits_for_a_session_and_reconciles_as_soon_as_there_is_o
     assert rig.runs == []
     rig.start_session()
     await rig.closed(trade.trade_id)
+    await rig.until(lambda: rig.runs)
     assert rig.runs[0].trigger == "reconnect"
 
 
@@ -228,14 +230,11 @@ async def test_a_foreign_close_is_booked_by_the_loop_though_the_interval_is_long
     await rig.until(lambda: rig.resting() == [])
 
 
-async def test_fills_of_a_time_when_nobody_listened_are_searched_for_since_the_last_good_pass(rig):
+async def test_fills_of_a_time_when_nobody_listened_are_searched_for_since_the_last_search(rig):
     """What happened while the process was down, however long, is found by the first pass."""
     trade = await rig.enter()
     await rig.reconcile()
-    rig.sql(
-        "UPDATE reconciliation_runs SET started_ms = started_ms - 86400000 * 3,"
-        " finished_ms = finished_ms - 86400000 * 3"
-    )
+    rig.sql("UPDATE searches SET since_ms = 0, complete_ms = complete_ms - 86400000 * 3")
     await rig.supervisor.remove_child("session")
     await rig.person.call("private/close_position", instrument_name=LINEAR, type="market")
     rig.connect(rig.new_reconciler())

@@ -239,15 +239,17 @@ async def test_true_fills_that_turn_up_later_replace_the_estimate(rig):
     entered = len(rig.venue_fills())
     rig.price(LINEAR, trade.entry_price * Decimal("1.004"))
     await rig.person.call("private/close_position", instrument_name=LINEAR, type="market")
-    books = rig.venue.exchange.books
-    late, books.trades[entered:] = books.trades[entered:], []
+    shelf = rig.venue.exchange.books.trade_records.shelves[LINEAR]
+    late = list(zip(shelf.times[entered:], shelf.items[entered:], strict=True))
+    del shelf.times[entered:], shelf.items[entered:]
     rig.price(LINEAR, trade.entry_price)
     rig.start_session()
     await rig.until(lambda: rig.client.is_live)
     await rig.reconcile()
     estimated = await rig.trade(trade.trade_id)
     assert (estimated.is_open, estimated.pnl_source) == (False, PnlSource.ESTIMATE)
-    books.trades += late
+    for time_ms, fill in late:
+        shelf.add(time_ms, fill)
     await rig.reconcile()
     booked = await rig.trade(trade.trade_id)
     assert (booked.is_open, booked.pnl_source) == (False, PnlSource.FILLS)

@@ -169,7 +169,8 @@ async def test_where_a_pair_is_refused_the_stop_is_placed_alone(rig):
 async def test_a_stop_that_stays_refused_is_one_incident_until_it_rests(rig):
     trade = await rig.enter()
     await cancel_by_hand(rig, trade, Role.STOP, Role.TARGET)
-    rig.venue.refuse("private/sell", 11098, "account_locked", times=4)
+    # Once in a pass: the stop alone would meet the same lock as the pair.
+    rig.venue.refuse("private/sell", 11098, "account_locked", times=2)
     key = f"protection_refused {trade.trade_id}"
     for _ in range(2):
         run = await rig.reconcile()
@@ -247,3 +248,28 @@ async def open_trades(rig):
 
 async def has_status(rig, trade, role, status):
     return (await rig.rows(trade.trade_id))[role].status is status
+
+
+@pytest.mark.fault("E34")
+async def test_a_stop_in_a_state_that_nobody_knows_is_left_alone_and_looked_at_again(rig):
+    """Placing another could be one too many, and taking it for granted none at all."""
+    trade = await rig.enter()
+    before = {order.order_id for order in rig.resting()}
+    rig.server.faults.arm(
+        "mutate-reply",
+        method="private/get_open_orders",
+        change="unknown-enum",
+        field="order_state",
+        value="hibernating",
+        count=100,
+    )
+    run = await rig.reconcile()
+    assert run.is_unsettled
+    assert run.remedies == ()
+    assert rig.venue.acts() == ["private/buy"]
+    assert {order.order_id for order in rig.resting()} == before
+    assert rig.suspicions == []
+    rig.server.faults.clear()
+    assert not (await rig.reconcile()).is_unsettled
+    await rig.assert_agreement()
+    assert (await rig.trade(trade.trade_id)).is_open

@@ -1,8 +1,10 @@
 """What is said of each drift, and which of them have a remedy of their own."""
 
 from decimal import Decimal
+from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from structlog.testing import capture_logs
 
 from rig import BUY, ETHER, LINEAR
@@ -11,7 +13,7 @@ from vigil.domain.trade import Trade, TradeStatus
 from vigil.reconcile import drift as kinds
 from vigil.reconcile.drift import Drift
 from vigil.reconcile.exits import ExplainedExit
-from vigil.reconcile.remedies import describe, is_mended_by_us
+from vigil.reconcile.remedies import Remedies, describe, is_mended_by_us
 
 TRADE = Trade(
     trade_id="t1",
@@ -64,6 +66,10 @@ MENDED: list[tuple[Drift, str]] = [
     (
         kinds.Crossed(trade=TRADE, mark_price=Decimal("94000.50")),
         "trade t1: mark 94000.5 is beyond its stop",
+    ),
+    (
+        kinds.Unfilled(trade=TRADE, order=ROW),
+        "trade t1: stop vg-s-1-1 has fired and did not fill",
     ),
     (
         kinds.Misfit(trade=TRADE, order=ORDER, role=Role.STOP),
@@ -140,3 +146,26 @@ async def test_the_lines_people_grep_are_as_promised(rig):
     assert (found["trade_id"], found["instrument"]) == ("by_hand", LINEAR)
     (closed,) = [line for line in lines if line["event"].endswith("Closed orphan trade")]
     assert {"trade_id", "exit_price", "pnl", "exit_reason"} <= closed.keys()
+
+
+class Strange:
+    """An exchange that tells of an order in a word that we do not know."""
+
+    def __init__(self) -> None:
+        self.booked: list[tuple[Order, ...]] = []
+
+    async def orders_by_label(self, currency: str, label: str) -> tuple[Order, ...]:
+        assert (currency, label) == ("USDC", ROW.label)
+        return (replace(ORDER, status=OrderStatus.UNKNOWN),)
+
+    async def book_orders(self, orders: tuple[Order, ...]) -> None:
+        self.booked.append(orders)
+
+
+@pytest.mark.parametrize("drift", [kinds.Silent(order=ROW), kinds.Stillborn(order=ROW)])
+async def test_an_order_told_in_a_strange_word_is_not_recorded_as_gone(drift: Drift) -> None:
+    strange: Any = Strange()
+    remedies = Remedies(ledger=strange, books=strange, desk=strange, exchange=strange)
+    remedied = await remedies.apply(drift)
+    assert not remedied.is_done
+    assert len(strange.booked) == 1

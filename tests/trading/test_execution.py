@@ -15,6 +15,7 @@ from vigil.trading.execution import (
     Author,
     Stamp,
     author_of,
+    plan_again,
     plan_close,
     plan_entry,
     plan_protection,
@@ -242,3 +243,26 @@ def test_labels_of_any_strategy_and_a_ledger_of_any_age_fit(strategy_id):
         stamp=STAMP,
     )
     assert all(len(row.label) <= LABEL_LENGTH_MAX for row in plan.orders)
+
+
+# --- once more
+
+
+@pytest.mark.parametrize("make", [protection_plan, close_plan], ids=["protection", "close"])
+def test_another_attempt_is_the_same_order_under_labels_of_its_own(make):
+    """So that the ledger and the exchange can tell the attempts apart. FAULTS §4.5."""
+    first = make()
+    later = Stamp(now_ms=STAMP.now_ms + 500, exchange_now_ms=STAMP.exchange_now_ms + 500)
+    second = plan_again(first, stamp=later)
+    third = plan_again(second, stamp=later)
+    labels = [row.label for plan in (first, second, third) for row in plan.orders]
+    assert len(labels) == len(set(labels))
+    assert [plan.orders[0].attempt for plan in (first, second, third)] == [1, 2, 3]
+    for before, after in zip(first.orders, second.orders, strict=True):
+        assert (after.intent_id, after.attempt) == (before.intent_id, 2)
+        assert after.valid_until_ms == second.request.valid_until_ms == VALID_UNTIL_MS + 500
+        names = ("role", "trade_id", "direction", "order_type", "amount", "price", "trigger_price")
+        assert [getattr(after, name) for name in names] == [getattr(before, name) for name in names]
+    assert second.request.label == second.orders[0].label
+    assert [one.label for one in second.request.linked] == [row.label for row in second.orders[1:]]
+    assert {row.parent_label for row in second.orders[1:]} <= {second.label}

@@ -14,9 +14,13 @@ from vigil.domain.market import Candle, Ticker
 from vigil.domain.order import Direction, OrderStatus, OrderType, OwnOrder, Role
 from vigil.domain.standing import AnalysisState
 from vigil.domain.trade import Trade, TradeStatus
+from vigil.trading.closures import Closure, ClosureKind
 from vigil.trading.pipeline import (
+    CLOSE_REST_MS,
+    CLOSE_REST_MS_MAX,
     DAY_MS,
     CloseTrade,
+    InstrumentChanged,
     OwnOrderChanged,
     PlaceEntry,
     QuoteSeen,
@@ -351,11 +355,82 @@ def test_no_second_close_while_one_is_not_settled(status):
     assert react(known, quote(), wishing(Exit(reason="again"))).commands == ()
 
 
-def test_a_close_that_came_to_nothing_may_be_repeated():
+@pytest.mark.parametrize("status", [OrderStatus.FAILED, OrderStatus.REJECTED], ids=str)
+def test_a_close_that_came_to_nothing_may_be_repeated_after_a_rest(status):
+    """Not at the next quote: what was refused once is refused ten times a second."""
     known = state(trade=trade())
-    close = order(2, status=OrderStatus.FAILED, role=Role.CLOSE, trade_id="t1")
+    close = order(2, status=status, role=Role.CLOSE, trade_id="t1")
+    known = live(known, OwnOrderChanged(order=close))
+    again = wishing(Exit(reason="again"))
+    soon_ms, later_ms = NOON_MS + CLOSE_REST_MS - 1, NOON_MS + CLOSE_REST_MS
+    assert react(known, quote(soon_ms), again, now_ms=soon_ms).commands == ()
+    assert len(react(known, quote(later_ms), again, now_ms=later_ms).commands) == 1
+
+
+def test_closes_that_come_to_nothing_are_repeated_ever_more_rarely():
+    known, rests_ms = state(trade=trade()), []
+    for intent_id in range(1, 9):
+        close = order(intent_id, status=OrderStatus.REJECTED, role=Role.CLOSE, trade_id="t1")
+        known = live(known, OwnOrderChanged(order=close))
+        rests_ms.append(known.close_retry_ms - NOON_MS)
+    assert rests_ms[:4] == [2_000, 4_000, 8_000, 16_000]
+    assert rests_ms[-1] == max(rests_ms) == CLOSE_REST_MS_MAX
+    over = live(known, TradeChanged(trade=closed(trade())))
+    assert (over.close_retry_ms, over.close_failures) == (None, 0)
+
+
+def test_a_close_that_was_cancelled_may_be_repeated_at_once():
+    known = state(trade=trade())
+    close = order(2, status=OrderStatus.CANCELLED, role=Role.CLOSE, trade_id="t1")
     known = live(known, OwnOrderChanged(order=close))
     assert len(react(known, quote(), wishing(Exit(reason="again"))).commands) == 1
+
+
+def test_an_order_in_doubt_refuses_entries_of_its_direction_whoever_sent_it():
+    """FAULTS §4.3: while in doubt the full size counts, and nothing is put on top of it."""
+    around = Surroundings(now_ms=NOON_MS, in_doubt=frozenset({BUY}))
+    refused = step(state(), wishing(enter(BUY)), quote(), around)
+    assert [one.reason for one in refused.refusals] == [Reason.ORDER_IN_DOUBT]
+    assert refused.commands == ()
+    other = step(state(), wishing(enter(SELL)), quote(), around)
+    assert len(other.commands) == 1
+
+
+@pytest.mark.fault("E6", "E31")
+def test_where_the_exchange_takes_no_orders_nothing_is_opened_and_leaving_goes_on():
+    closure = Closure(kind=ClosureKind.PLATFORM_LOCKED, detail="the platform is locked")
+    around = Surroundings(now_ms=NOON_MS, closure=closure)
+    refused = step(state(), wishing(enter()), quote(), around)
+    assert refused.commands == ()
+    (refusal,) = refused.refusals
+    assert (refusal.reason, refusal.detail) == (Reason.PLATFORM_LOCKED, "the platform is locked")
+    held = state(trade=trade())
+    assert len(step(held, wishing(Exit(reason="enough")), quote(), around).commands) == 1
+
+
+@pytest.mark.fault("N15")
+def test_a_quote_that_waited_too_long_is_no_basis_for_an_entry_whatever_it_says_of_itself():
+    late = replace(quote(), arrived_s=100.0)
+    for now_s, is_refused in ((103.0, False), (103.001, True)):
+        result = step(state(), wishing(enter()), late, Surroundings(now_ms=NOON_MS, now_s=now_s))
+        reasons = [refusal.reason for refusal in result.refusals]
+        assert reasons == ([Reason.STALE_DATA] if is_refused else [])
+
+
+def test_entries_and_stops_keep_to_the_instrument_as_it_is_now():
+    coarser = replace(INSTRUMENT, tick_size=D(25), min_trade_amount=D("0.005"))
+    known = live(state(trade=trade()), InstrumentChanged(instrument=coarser))
+    moved = react(known, quote(), wishing(MoveStop(stop_price=D(49_760), reason="up")))
+    assert moved.commands == (), "rounded to where it is"
+    moved = react(known, quote(), wishing(MoveStop(stop_price=D(49_790), reason="up")))
+    assert moved.commands[0].stop_price == D(49_800)
+    flat = live(state(), InstrumentChanged(instrument=coarser))
+    assert react(flat, quote(), wishing(enter(notional_usd=D(240)))).refusals
+    (entry,) = react(flat, quote(), wishing(enter())).commands
+    assert entry.approved.bracket.stop_price % 25 == 0
+    ended = live(state(), InstrumentChanged(instrument=replace(INSTRUMENT, is_active=False)))
+    (refusal,) = react(ended, quote(), wishing(enter())).refusals
+    assert refusal.reason is Reason.INSTRUMENT_ENDED
 
 
 # --- trades opened and closed

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from vigil.domain.instrument import Instrument, Kind, TickStep
 from vigil.domain.market import Ticker
 from vigil.domain.order import Direction
+from vigil.trading.closures import Closure, ClosureKind
 from vigil.trading.risk import (
     TICKER_AGE_MS_MAX,
     Approved,
@@ -129,6 +130,10 @@ def test_the_price_is_that_of_the_side_to_take(direction, price):
         pytest.param({}, None, id="nothing against it"),
         pytest.param({"trading_refusal": "halted"}, Reason.TRADING_NOT_ALLOWED, id="halted"),
         pytest.param({"trading_refusal": ""}, Reason.TRADING_NOT_ALLOWED, id="halted, wordless"),
+        *(
+            pytest.param({"closure": Closure(kind=kind, detail="so")}, Reason(kind), id=kind)
+            for kind in ClosureKind
+        ),
         pytest.param({"is_paused": True}, Reason.PAUSED, id="paused"),
         pytest.param({"has_open_trade": True}, Reason.POSITION_OPEN, id="holds a position"),
         pytest.param({"has_working_entry": True}, Reason.ORDER_IN_DOUBT, id="entry not settled"),
@@ -145,6 +150,25 @@ def test_the_price_is_that_of_the_side_to_take(direction, price):
         pytest.param({"trades_today": 3}, Reason.DAILY_TRADES, id="none left today"),
         pytest.param({"trades_today": 4}, Reason.DAILY_TRADES, id="more than allowed today"),
         pytest.param({"ticker": quote(is_open=False)}, Reason.MARKET_CLOSED, id="market closed"),
+        pytest.param(
+            {"instrument": replace(LINEAR, is_active=False)},
+            Reason.INSTRUMENT_ENDED,
+            id="traded no longer",
+        ),
+        pytest.param(
+            {"instrument": replace(LINEAR, expiration_timestamp_ms=NOW_MS)},
+            Reason.INSTRUMENT_ENDED,
+            id="just expired",
+        ),
+        pytest.param(
+            {"instrument": replace(LINEAR, expiration_timestamp_ms=NOW_MS + 1)},
+            None,
+            id="expires next",
+        ),
+        pytest.param({"waited_ms": TICKER_AGE_MS_MAX}, None, id="arrived just in time"),
+        pytest.param(
+            {"waited_ms": TICKER_AGE_MS_MAX + 1}, Reason.STALE_DATA, id="arrived too long ago"
+        ),
         pytest.param(
             {"ticker": quote(timestamp_ms=NOW_MS - TICKER_AGE_MS_MAX)}, None, id="oldest good quote"
         ),

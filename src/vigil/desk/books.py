@@ -12,10 +12,10 @@ from typing import Protocol, assert_never
 
 import structlog
 
-from vigil.deribit.outcome import Confirmed, Outcome, Refused, Unknown
+from vigil.deribit.outcome import Confirmed, LateReply, Outcome, Refused, Unknown
 from vigil.domain.labels import parse_label
 from vigil.domain.money import decimal_text
-from vigil.domain.order import Fill, Order, OrderStatus, OwnOrder
+from vigil.domain.order import Direction, Fill, Order, OrderStatus, OwnOrder
 from vigil.domain.trade import FillShare, Trade
 from vigil.ledger.ledger import Ledger
 
@@ -45,6 +45,27 @@ class Books:
         self._ledger = ledger
         self._on_foreign_fill = on_foreign_fill
         self._listeners: dict[str, Listener] = {}
+        self._in_doubt: dict[str, OwnOrder] = {}
+
+    def directions_in_doubt(self, instrument_name: str) -> frozenset[Direction]:
+        """In which directions nothing may be opened on an instrument for an order in doubt.
+
+        One that opens would add to the new position. One that only reduces would take from it,
+        whichever way it goes.
+        """
+        if not self._in_doubt:
+            return frozenset()
+        return frozenset(
+            direction
+            for order in self._in_doubt.values()
+            if order.instrument_name == instrument_name
+            for direction in Direction
+            if order.reduce_only or direction is order.direction
+        )
+
+    def set_in_doubt(self, orders: Iterable[OwnOrder]) -> None:
+        """These orders are in doubt, as the ledger has it, and no others."""
+        self._in_doubt = {order.label: order for order in orders}
 
     def listen(self, strategy_id: str, listener: Listener) -> Callable[[], None]:
         """Route a strategy's news to `listener`; the returned function ends that."""
@@ -61,10 +82,10 @@ class Books:
         if orders:
             self._tell_orders(await self._ledger.apply_orders(orders))
 
-    async def book_fills(self, fills: Sequence[Fill]) -> None:
-        """Apply executions; each counts once however often it comes."""
+    async def book_fills(self, fills: Sequence[Fill]) -> tuple[Fill, ...]:
+        """Apply executions; each counts once however often it comes. Returns what was new."""
         if not fills:
-            return
+            return ()
         booking = await self._ledger.apply_fills(fills)
         for fill in booking.new_fills:
             log.info(
@@ -82,6 +103,22 @@ class Books:
             self._tell_trade(before, after)
         if any(parse_label(fill.label) is None for fill in booking.new_fills):
             self._on_foreign_fill()
+        return booking.new_fills
+
+    async def book_late_reply(self, reply: LateReply) -> None:
+        """Apply an answer whose caller had given up: it settles the doubt like any other news."""
+        match reply.outcome:
+            case Confirmed(order=order, fills=fills):
+                await self.book_orders((order,))
+                await self.book_fills(fills)
+            case Refused(code=code, message=message) if reply.label is not None:
+                known = await self._ledger.order(reply.label)
+                if known is not None and known.status.is_unproven:
+                    await self.record(reply.label, OrderStatus.REJECTED, reason=f"{code} {message}")
+            case Refused() | Unknown():
+                pass  # of an edit or a cancel, or nothing new: the order itself is read anyway
+            case _:
+                assert_never(reply.outcome)
 
     async def book_outcome(self, label: str, outcome: Outcome) -> None:
         """Apply what came back, or did not, for the order sent under `label`."""
@@ -128,6 +165,10 @@ class Books:
 
     def _tell_orders(self, orders: Iterable[OwnOrder]) -> None:
         for order in orders:
+            if order.status is OrderStatus.IN_DOUBT:
+                self._in_doubt[order.label] = order
+            elif not order.status.is_unproven:
+                self._in_doubt.pop(order.label, None)
             listener = self._listeners.get(order.strategy_id)
             if listener is not None:
                 listener.order_changed(order)

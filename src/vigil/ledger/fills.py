@@ -79,7 +79,7 @@ def book(connection: sqlite3.Connection, fills: Iterable[Fill], *, now_ms: int) 
         if label is None:
             for trade_id in _trades_entered_by(connection, fill):
                 causes[trade_id].append(fill.trade_id)
-    orders = [intents.apply_executions(connection, label) for label in labels]
+    orders = [intents.apply_executions(connection, label, now_ms=now_ms) for label in labels]
     # Also those that came before their order was known, or an exit before its entry.
     for trade_id, fill_id in connection.execute(sql("fills.unbooked")).fetchall():
         causes[trade_id].append(fill_id)
@@ -230,6 +230,18 @@ def load_unassigned(
     row = {"instrument": instrument_name, "since_ms": since_ms}
     found = connection.execute(sql("fills.unassigned"), row)
     return tuple((fill_from(one[1:]), Decimal(one[0])) for one in found)
+
+
+def load_newest(connection: sqlite3.Connection) -> dict[str, Fill]:
+    """The newest fill known, by settlement currency."""
+    newest: dict[str, Fill] = {}
+    for name, timestamp_ms in connection.execute(sql("fills.last_by_instrument")).fetchall():
+        key = {"instrument": name, "timestamp_ms": timestamp_ms}
+        fill = fill_from(connection.execute(sql("fills.at"), key).fetchone())
+        known = newest.get(fill_currency(fill))
+        if known is None or known.timestamp_ms < timestamp_ms:
+            newest[fill_currency(fill)] = fill
+    return newest
 
 
 def _orders_for_booking(connection: sqlite3.Connection, trade_id: str) -> dict[str, OwnOrder]:

@@ -13,9 +13,13 @@ from msgspec.structs import replace
 
 from vigil.domain.money import ZERO
 from vigil.domain.order import Order, OrderStatus, OwnOrder, advance
+from vigil.ledger import incidents
 from vigil.ledger.booking import close_reason
 from vigil.ledger.queries import sql
 from vigil.ledger.rows import order_from, order_row
+
+# How the id of a linked order begins until its parent has filled. Source: Deribit, OTOCO orders.
+WAITING_ID = "OTO-"
 
 
 def insert(connection: sqlite3.Connection, orders: Iterable[OwnOrder]) -> None:
@@ -69,8 +73,11 @@ def apply(connection: sqlite3.Connection, orders: Iterable[Order]) -> tuple[OwnO
         known, exchange_ms = found
         if order.trigger_order_id is not None:
             _learn_id(connection, label, order.trigger_order_id)
-        _learn_id(connection, label, order.order_id, spawned_by=order.trigger_order_id)
+        is_new = _learn_id(connection, label, order.order_id, spawned_by=order.trigger_order_id)
+        if is_new and _is_twin(known, order):
+            _tell_of_twin(connection, known, order)
         after = _moved(known, order.status, order.cancel_reason)
+        _tell_if_risen(connection, known, after, order.last_update_timestamp_ms)
         after = replace(
             after,
             filled_amount=max(known.filled_amount, order.filled_amount),
@@ -86,7 +93,7 @@ def apply(connection: sqlite3.Connection, orders: Iterable[Order]) -> tuple[OwnO
     return tuple(changed.values())
 
 
-def apply_executions(connection: sqlite3.Connection, label: str) -> OwnOrder | None:
+def apply_executions(connection: sqlite3.Connection, label: str, *, now_ms: int) -> OwnOrder | None:
     """Move an order on by its own fills, which may overtake the news of it; None if unchanged."""
     found = _load(connection, label)
     assert found is not None, label
@@ -95,6 +102,7 @@ def apply_executions(connection: sqlite3.Connection, label: str) -> OwnOrder | N
     is_whole = filled >= known.amount
     status = OrderStatus.FILLED if is_whole else OrderStatus.PARTIALLY_FILLED
     after = replace(_moved(known, status, None), filled_amount=max(known.filled_amount, filled))
+    _tell_if_risen(connection, known, after, now_ms)
     return after if _save(connection, known, after, exchange_ms) else None
 
 
@@ -126,6 +134,11 @@ def load_working(connection: sqlite3.Connection) -> tuple[OwnOrder, ...]:
     return _all(connection, "orders.working", {})
 
 
+def load_unproven(connection: sqlite3.Connection) -> tuple[OwnOrder, ...]:
+    """Orders of which the exchange has not been heard, oldest first."""
+    return _all(connection, "orders.unproven", {})
+
+
 def last_intent_id(connection: sqlite3.Connection) -> int:
     """The highest intent id ever committed; 0 in a new ledger."""
     row = connection.execute(sql("orders.last_intent_id")).fetchone()
@@ -138,6 +151,47 @@ def _moved(known: OwnOrder, seen: OrderStatus, reason: str | None) -> OwnOrder:
     if reason is not None and status is seen:
         return replace(known, status=status, reason=reason)
     return replace(known, status=status)
+
+
+def _is_twin(known: OwnOrder, order: Order) -> bool:
+    """Whether the exchange holds a second order under a label; what a trigger spawned is none.
+
+    Nor is a linked order that rests, and waited for its parent under an id for that time.
+    """
+    ids = (known.order_id or WAITING_ID, order.order_id)
+    is_other = ids[0] != ids[1] and not any(one.startswith(WAITING_ID) for one in ids)
+    return is_other and order.trigger_order_id is None
+
+
+def _tell_of_twin(connection: sqlite3.Connection, known: OwnOrder, order: Order) -> None:
+    incidents.raise_(
+        connection,
+        kind="duplicate_label",
+        subject=known.label,
+        severity="error",
+        message=f"orders {known.order_id} and {order.order_id} both carry {known.label}: somebody "
+        "else sends orders under our labels, or one was carried out twice; both count",
+        detail={"order_ids": [known.order_id, order.order_id]},
+        now_ms=order.last_update_timestamp_ms,
+    )
+
+
+def _tell_if_risen(
+    connection: sqlite3.Connection, before: OwnOrder, after: OwnOrder, now_ms: int
+) -> None:
+    """Evidence of life beats a proof of absence, and shows that the proof was wrong."""
+    was_over = before.status in (OrderStatus.FAILED, OrderStatus.REJECTED)
+    if was_over and after.status is not before.status and before.parent_label is None:
+        incidents.raise_(
+            connection,
+            kind="absence_disproven",
+            subject=before.label,
+            severity="error",
+            message=f"order {before.label} was recorded as {before.status.value} "
+            f"({before.reason}) and is {after.status.value} at the exchange; adopted",
+            detail={},
+            now_ms=now_ms,
+        )
 
 
 def _with_terms(known: OwnOrder, order: Order) -> OwnOrder:
@@ -188,13 +242,18 @@ def _executed_amount(connection: sqlite3.Connection, label: str) -> Decimal:
 
 def _learn_id(
     connection: sqlite3.Connection, label: str, order_id: str, *, spawned_by: str | None = None
-) -> None:
-    """Remember an exchange id of ours, and claim the fills that came under it before."""
+) -> bool:
+    """Remember an exchange id of ours, and claim the fills that came under it before.
+
+    Returns: Whether it was not known yet.
+    """
     row = {"order_id": order_id, "label": label, "spawned_by": spawned_by}
-    if connection.execute(sql("orders.insert_id"), row).rowcount:
-        key = {"order_id": order_id, "label": label}
-        connection.execute(sql("fills.link_by_order_id"), key)
-        connection.execute(sql("fills.link_by_label"), {"label": label})
+    if not connection.execute(sql("orders.insert_id"), row).rowcount:
+        return False
+    key = {"order_id": order_id, "label": label}
+    connection.execute(sql("fills.link_by_order_id"), key)
+    connection.execute(sql("fills.link_by_label"), {"label": label})
+    return True
 
 
 def _load(connection: sqlite3.Connection, label: str) -> tuple[OwnOrder, int] | None:

@@ -25,6 +25,7 @@ from vigil.errors import Misconfigured
 from vigil.ledger import fills as fill_rows
 from vigil.ledger import incidents, intents, runs
 from vigil.ledger import trades as trade_rows
+from vigil.ledger.account_log import AccountLog, Searched
 from vigil.ledger.booking import Estimate
 from vigil.ledger.fills import Booking
 from vigil.ledger.incidents import Incident, Severity
@@ -56,6 +57,7 @@ class Ledger:
         self._clock = clock
         self._last_intent_id = last_intent_id
         self.reports = Reports(storage)
+        self.account_log = AccountLog(storage)
 
     @classmethod
     async def open(
@@ -171,6 +173,10 @@ class Ledger:
         """Orders that are not final, oldest first."""
         return await self._storage.read(intents.load_working)
 
+    async def unproven_orders(self) -> tuple[OwnOrder, ...]:
+        """Orders of which the exchange has not been heard, oldest first."""
+        return await self._storage.read(intents.load_unproven)
+
     # Fills
 
     async def apply_fills(self, fills: Sequence[Fill]) -> Booking:
@@ -191,6 +197,10 @@ class Ledger:
             fill_rows.load_unassigned, instrument_name=instrument_name, since_ms=since_ms
         )
         return await self._storage.read(work)
+
+    async def newest_fills(self) -> dict[str, Fill]:
+        """The newest fill known, by settlement currency."""
+        return await self._storage.read(fill_rows.load_newest)
 
     async def last_fill_ms_by_instrument(self) -> dict[str, int]:
         """Exchange time of the newest fill known, by instrument."""
@@ -312,9 +322,12 @@ class Ledger:
 
     # What people look back on
 
-    async def record_reconciliation(self, run: ReconciliationRun) -> int:
-        """Record a pass of the reconciler; its number."""
-        return await self._storage.transact(partial(runs.insert, run=run))
+    async def record_reconciliation(
+        self, run: ReconciliationRun, searched: Mapping[str, Searched] | None = None
+    ) -> int:
+        """Record a pass, and how far it has searched for fills, by currency; its number."""
+        work = partial(runs.insert, run=run, searched=searched or {})
+        return await self._storage.transact(work)
 
     async def reconciliation_runs(self, limit: int = 20) -> tuple[ReconciliationRun, ...]:
         """The last passes, newest first."""

@@ -94,6 +94,7 @@ def order_from(row: Row) -> OwnOrder:
         order_id=row[18],
         filled_amount=Decimal(row[19]),
         reason=row[20],
+        heard_ms=row[21],
     )
 
 

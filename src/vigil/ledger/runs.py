@@ -2,9 +2,11 @@
 
 import json
 import sqlite3
+from collections.abc import Mapping
 
 from msgspec import Struct
 
+from vigil.ledger.account_log import FILLS, Searched, put_searches
 from vigil.ledger.queries import sql
 
 
@@ -33,8 +35,11 @@ class ReconciliationRun(Struct, frozen=True, kw_only=True):
     run_id: int = 0
 
 
-def insert(connection: sqlite3.Connection, run: ReconciliationRun) -> int:
-    """Record a pass; its number."""
+def insert(
+    connection: sqlite3.Connection, run: ReconciliationRun, searched: Mapping[str, Searched]
+) -> int:
+    """Record a pass, and how far it has searched for fills, by currency; its number."""
+    put_searches(connection, FILLS, searched)
     row = {
         "started_ms": run.started_ms,
         "finished_ms": run.finished_ms,

@@ -23,6 +23,9 @@ from vigil.trading.protection import is_beyond_stop
 # a few milliseconds apart, and what changes between them is no drift.
 SETTLE_MS = 2_000
 
+# From this many positions on it is a disaster, or a reading that is wrong, when most are gone.
+MASS_POSITIONS_MIN = 2
+
 # A time of entry further ahead than this is a person's slip and no sign of youth.
 _CLOCK_SLIP_MS = 60_000
 
@@ -107,6 +110,13 @@ class Crossed(Struct, frozen=True, kw_only=True):
     mark_price: Decimal
 
 
+class Unfilled(Struct, frozen=True, kw_only=True):
+    """A stop that has fired, and what it was to close is still held. Close at market."""
+
+    trade: Trade
+    order: OwnOrder
+
+
 class Unprotectable(Struct, frozen=True, kw_only=True):
     """An open trade for which nobody ever said where its stop belongs. Tell people."""
 
@@ -172,6 +182,7 @@ Drift = (
     | Naked
     | Targetless
     | Crossed
+    | Unfilled
     | Unprotectable
     | Misfit
     | Leftover
@@ -208,6 +219,21 @@ def compare(ledger: LedgerReading, exchange: ExchangeReading) -> tuple[Drift, ..
     )
     drifts += _compare_orders(ledger, exchange)
     return tuple(drifts)
+
+
+def is_mass(gone: Iterable[Trade], ledger: LedgerReading) -> bool:
+    """Whether most of the positions that the exchange has shown us seem to be gone at once.
+
+    One alone is no crowd. Rows that a person wrote may name what never was, and do not count.
+    """
+    gone_ids = {trade.trade_id for trade in gone}
+    held: dict[str, bool] = {}
+    for trade in ledger.trades:
+        if trade.trade_id in ledger.with_entry_fills:
+            name = trade.instrument_name
+            held[name] = held.get(name, True) and trade.trade_id in gone_ids
+    gone_count = sum(held.values())
+    return gone_count >= MASS_POSITIONS_MIN and 2 * gone_count > len(held)
 
 
 def _unsettled(
@@ -295,18 +321,37 @@ def _compare_protection(
         if row is None:
             continue
         if resting.setdefault((row.trade_id, row.role), order) is not order:
-            drifts.append(Leftover(order=order))  # one stop and one target are enough
+            # One stop and one target are enough, and one entry is all that was wanted.
+            drifts.append(Leftover(order=order))
+    fired = {
+        row.trade_id: row
+        for row in ledger.working
+        if row.role is Role.STOP and row.status is OrderStatus.TRIGGERED
+    }
     for trade in trades:
-        drifts += _protection_drifts(trade, resting, exchange)
+        drifts += _protection_drifts(trade, resting, fired.get(trade.trade_id), exchange)
     return drifts
 
 
 def _protection_drifts(
-    trade: Trade, resting: Mapping[tuple[str, Role], Order], exchange: ExchangeReading
+    trade: Trade,
+    resting: Mapping[tuple[str, Role], Order],
+    fired: OwnOrder | None,
+    exchange: ExchangeReading,
 ) -> list[Drift]:
     if trade.stop_loss is None:
         return [Unprotectable(trade=trade)]
+    if fired is not None:
+        # What it spawned fills within moments, or not at all: the price has run away from it.
+        if fired.heard_ms > exchange.started_ms - SETTLE_MS:
+            why = f"stop {fired.label} has just fired"
+            return [Unsettled(instrument_name=trade.instrument_name, why=why)]
+        return [Unfilled(trade=trade, order=fired)]
     stop = resting.get((trade.trade_id, Role.STOP))
+    if stop is not None and stop.status is OrderStatus.UNKNOWN:
+        # It exists, and whether it protects is said in a word that nobody here knows.
+        why = f"the state of stop {stop.order_id} is a strange word"
+        return [Unsettled(instrument_name=trade.instrument_name, why=why)]
     mark_price = exchange.mark_prices[trade.instrument_name]
     if (stop is None or stop.trigger_price != trade.stop_loss) and is_beyond_stop(
         trade, mark_price
@@ -355,6 +400,9 @@ def _compare_orders(ledger: LedgerReading, exchange: ExchangeReading) -> list[Dr
             parent = rows.get(row.parent_label or "")
             if parent is None:  # the parent is final: it has fired its linked orders or never will
                 drifts.append(Stillborn(order=row))
-        else:
+        elif not (row.status is OrderStatus.TRIGGERED and row.role is Role.STOP) or (
+            row.trade_id not in living
+        ):
+            # A stop that has fired for a trade that is still open is judged with its protection.
             drifts.append(Silent(order=row))
     return drifts

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from vigil.domain.instrument import contract_of
 from vigil.domain.market import Ticker
-from vigil.domain.order import Fill, Order
+from vigil.domain.order import Fill, Order, OrderStatus
 from vigil.domain.portfolio import Position
 from vigil.domain.trade import Trade
 from vigil.ledger.ledger import Ledger
@@ -89,7 +89,10 @@ async def read_loose_fills(ledger: Ledger, trades: Iterable[Trade]) -> dict[str,
 
 
 def unheard_in(ledger: LedgerReading, open_orders: Iterable[Order]) -> tuple[Order, ...]:
-    """The orders of which the exchange tells something that the ledger does not say."""
+    """The orders of which the exchange tells something that the ledger does not say.
+
+    A state in a strange word says nothing, and goes on saying it in every reading.
+    """
     rows = {row.label: row for row in ledger.working}
     return tuple(
         order
@@ -98,7 +101,7 @@ def unheard_in(ledger: LedgerReading, open_orders: Iterable[Order]) -> tuple[Ord
         or (row.order_id, row.status, row.amount, row.filled_amount, row.price, row.trigger_price)
         != (
             order.order_id,
-            order.status,
+            row.status if order.status is OrderStatus.UNKNOWN else order.status,
             order.amount,
             order.filled_amount,
             order.price,

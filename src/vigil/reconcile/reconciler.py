@@ -16,25 +16,40 @@ from msgspec.structs import replace
 from vigil.clock import Clock
 from vigil.desk.books import Books
 from vigil.desk.desk import Desk
-from vigil.domain.instrument import contract_of
-from vigil.domain.order import Fill, Order, OrderStatus, OwnOrder
+from vigil.domain.order import OrderStatus, OwnOrder
 from vigil.errors import Transient, VigilError
 from vigil.ledger.ledger import Ledger
 from vigil.ledger.runs import ReconciliationRun
-from vigil.reconcile.doubt import Absences, Verdict
-from vigil.reconcile.drift import SETTLE_MS, Drift, Unsettled, Vanished, compare
+from vigil.reconcile.doubts import Doubts, DoubtSource, LabelSearch
+from vigil.reconcile.drift import (
+    SETTLE_MS,
+    Drift,
+    ExchangeReading,
+    LedgerReading,
+    Unsettled,
+    Vanished,
+    compare,
+)
+from vigil.reconcile.drop_copy import DropCopy, LogSource
 from vigil.reconcile.exits import explain_late
+from vigil.reconcile.fill_search import FillSearch
 from vigil.reconcile.observe import (
-    OVERLAP_MS,
     Quotes,
     Source,
-    currencies_of,
     read_exchange,
     read_ledger,
     read_loose_fills,
     unheard_in,
 )
-from vigil.reconcile.remedies import Remedied, Remedies, describe, is_mended_by_us
+from vigil.reconcile.remedies import (
+    Remedied,
+    Remedies,
+    describe,
+    is_conclusion,
+    is_mended_by_us,
+)
+from vigil.reconcile.stream_watch import StreamWatch
+from vigil.reconcile.vanishing import Vanishing
 
 log = structlog.get_logger(__name__)
 
@@ -42,14 +57,9 @@ log = structlog.get_logger(__name__)
 # from fresh readings; what is still there after these is left for the next pass.
 ROUNDS_MAX = 4
 
-# Between the socket's reading and the second witness's, so that both cannot be one hiccup.
-SECOND_LOOK_DELAY_S = 2.0
-
 PASS_TIMEOUT_S = 30.0
 
-# The exchange's archive lags: for an hour the fills of a trade closed by an estimate are asked for
-# again, and for two days any that came by another way are still taken.
-ESTIMATE_SEARCHED_MS = 3_600_000
+# For two days the true fills of a trade closed by an estimate are still taken, however they come.
 ESTIMATE_KEPT_MS = 172_800_000
 
 PASS_SPACING_S = 0.5
@@ -58,7 +68,7 @@ PASS_SPACING_S = 0.5
 SOON_PASSES = 8
 
 
-class Exchange(Source, Quotes, Protocol):
+class Exchange(Source, Quotes, DoubtSource, LogSource, Protocol):
     """The session, as far as the reconciler needs it."""
 
     @property
@@ -71,17 +81,13 @@ class Exchange(Source, Quotes, Protocol):
         """Number of the current session."""
         ...
 
-    def exchange_now_ms(self) -> int:
-        """The exchange's time as measured now."""
-        ...
 
-    async def orders_by_label(self, currency: str, label: str) -> tuple[Order, ...]:
-        """Every order under a label, whatever became of it."""
-        ...
+class Witness(Source, LabelSearch, Protocol):
+    """Another road to the exchange."""
 
-    async def fills_of_order(self, order_id: str) -> tuple[Fill, ...]:
-        """Executions of one order."""
-        ...
+
+def _ignore(_: str | None) -> None:
+    return None
 
 
 @dataclass(slots=True)
@@ -90,7 +96,9 @@ class _Pass:
 
     cause: str
     started_ms: int
+    epoch: int
     open_trades: int = 0
+    doubtful: tuple[OwnOrder, ...] = ()
     drifts: list[str] = field(default_factory=list)
     remedies: list[str] = field(default_factory=list)
     is_unsettled: bool = False
@@ -106,9 +114,13 @@ class Reconciler:
     """Runs passes, one at a time.
 
     Args:
-        witness: A second way to ask the exchange, used before anything is concluded from absence.
+        witness: A second way to ask the exchange, used before anything is concluded from absence
+            and when the session's answers contradict its own stream.
         on_pass: Told of every finished pass.
         instrument_names: The instruments that strategies trade now.
+        on_history: Told why the exchange's history cannot be trusted, so that nothing may be
+            opened, and None when it can again.
+        on_stream_suspect: Told when the private stream should have said what a question brought.
     """
 
     def __init__(
@@ -118,24 +130,51 @@ class Reconciler:
         books: Books,
         desk: Desk,
         exchange: Exchange,
-        witness: Source,
+        witness: Witness,
         clock: Clock,
         interval_s: float,
         on_pass: Callable[[ReconciliationRun], None],
         instrument_names: Callable[[], Iterable[str]],
+        on_history: Callable[[str | None], None] = _ignore,
+        on_stream_suspect: Callable[[str], None] = _ignore,
     ) -> None:
         self._ledger = ledger
         self._books = books
         self._exchange = exchange
-        self._witness = witness
         self._clock = clock
         self._interval_s = interval_s
         self._on_pass = on_pass
-        self._instrument_names = instrument_names
+        self._on_history = on_history
+        self._desk = desk
         self._remedies = Remedies(ledger=ledger, books=books, desk=desk, exchange=exchange)
-        self._absences = Absences({})
-        self._searched: set[str] = set()
-        self._complete_ms: int | None = None
+        self._fills = FillSearch(
+            ledger=ledger,
+            books=books,
+            exchange=exchange,
+            witness=witness,
+            instrument_names=instrument_names,
+        )
+        self._drop_copy = DropCopy(
+            ledger=ledger, source=exchange, clock=clock, interval_s=interval_s
+        )
+        self._doubts = Doubts(
+            ledger=ledger,
+            books=books,
+            exchange=exchange,
+            witness=witness,
+            drop_copy=self._drop_copy,
+        )
+        self._vanishing = Vanishing(
+            ledger=ledger,
+            books=books,
+            drop_copy=self._drop_copy,
+            witness=witness,
+            quotes=exchange,
+            clock=clock,
+            exchange_now_ms=exchange.exchange_now_ms,
+        )
+        self._stream = StreamWatch(witness=witness, on_suspect=on_stream_suspect)
+        self._told_history: str | None = None
         self._lock = asyncio.Lock()
         self._wake = asyncio.Event()
         self._cause = "start"
@@ -168,7 +207,11 @@ class Reconciler:
         """Make one pass now, after the one that is running if there is one."""
         async with self._lock:
             self._wake.clear()
-            current = _Pass(cause=cause, started_ms=self._exchange.exchange_now_ms())
+            current = _Pass(
+                cause=cause,
+                started_ms=self._exchange.exchange_now_ms(),
+                epoch=self._exchange.epoch,
+            )
             log.info("[Reconciliation] Running database-Deribit sync check", cause=cause)
             outcome, reason = "ok", None
             try:
@@ -180,6 +223,8 @@ class Reconciler:
                 outcome, reason = "skipped", str(error)
             if reason is not None:
                 log.warning(f"[Reconciliation] Skipped: {reason}")
+            elif self.history_problem is not None:
+                log.warning(f"[Reconciliation] Concluding nothing: {self.history_problem}")
             elif current.is_unsettled:
                 log.info("[Reconciliation] Some of it is not settled yet, looking again soon")
             elif not current.drifts:
@@ -195,7 +240,7 @@ class Reconciler:
                 remedies=tuple(current.remedies),
                 is_unsettled=current.is_unsettled,
             )
-            run_id = await self._ledger.record_reconciliation(run)
+            run_id = await self._ledger.record_reconciliation(run, self._fills.searched)
             self.last_run = run = replace(run, run_id=run_id)
             self._ended_s = self._clock.elapsed_s()
             self._on_pass(run)
@@ -214,24 +259,76 @@ class Reconciler:
             if early_s > 0:
                 await self._clock.sleep(early_s)
 
+    @property
+    def history_problem(self) -> str | None:
+        """Why the exchange's history cannot be trusted now; None when it can."""
+        return self._lost_history or self._vanishing.problem or self._vanishing.denied
+
+    @property
+    def _lost_history(self) -> str | None:
+        return self._drop_copy.problem or self._fills.problem
+
     async def _pass(self, current: _Pass) -> None:
-        epoch = self._exchange.epoch
-        await self._catch_up()
-        await self._replace_estimates(current)
-        unresolved = await self._resolve_doubts()
+        self._stream.begin(current.epoch, current.started_ms)
+        await self._read_log(current)
+        await self._catch_up(current)
+        self._tell_history()
+        is_trusted = self.history_problem is None
+        if is_trusted:
+            await self._replace_estimates(current)
+        current.doubtful = await self._doubts.resolve(may_conclude=is_trusted)
         for attempt in range(ROUNDS_MAX):
-            drifts = await self._look(current, is_first=attempt == 0)
-            acted = await self._mend(drifts, current)
-            if epoch != self._exchange.epoch:
+            acted = await self._round(current, is_first=attempt == 0)
+            if current.epoch != self._exchange.epoch:
                 # Part of what was read is from before it: the right to trade waits for a pass
                 # that lies within one session.
                 raise Transient("another session began during the pass")
             if not acted:
                 break
-            await self._catch_up()
-        current.is_unsettled |= bool(unresolved)
+            await self._catch_up(current)
+        current.is_unsettled |= bool(current.doubtful)
+        self._stream.completed()
 
-    async def _look(self, current: _Pass, *, is_first: bool) -> tuple[Drift, ...]:
+    async def _read_log(self, current: _Pass) -> None:
+        if self._drop_copy.is_due(current.epoch):
+            unproven = await self._ledger.unproven_orders()
+            since_ms = min([current.started_ms, *(order.created_ms for order in unproven)])
+            await self._drop_copy.read(
+                await self._fills.currencies(), since_ms=since_ms, epoch=current.epoch
+            )
+
+    async def _catch_up(self, current: _Pass) -> None:
+        now_ms = self._exchange.exchange_now_ms()
+        for fill in await self._fills.catch_up(now_ms, epoch=current.epoch):
+            self._stream.learnt(fill.timestamp_ms, now_ms, f"fill {fill.trade_id}")
+
+    def _tell_history(self) -> None:
+        if self.history_problem != self._told_history:
+            self._told_history = self.history_problem
+            self._on_history(self.history_problem)
+
+    async def _round(self, current: _Pass, *, is_first: bool) -> bool:
+        """Look once and mend what is found; True when that changed something."""
+        ledger, exchange = await self._look(current, is_first=is_first)
+        drifts, is_contradicted = await self._stream.unless_contradicted(compare(ledger, exchange))
+        current.is_unsettled |= is_contradicted
+        current.is_unsettled |= self._desk.has_edits_in_doubt(exchange.started_ms)
+        vanished = [drift for drift in drifts if isinstance(drift, Vanished)]
+        if is_first:
+            may_close = self._vanishing.look(vanished, ledger, exchange.started_ms)
+            self._tell_history()
+            current.is_unsettled |= not may_close
+        await self._remedies.report(
+            drifts,
+            overdue=self._doubts.overdue(current.doubtful),
+            vanished=self._vanishing.problem or self._vanishing.denied,
+            lost_history=self._fills.problem,
+        )
+        return await self._mend(drifts, current)
+
+    async def _look(
+        self, current: _Pass, *, is_first: bool
+    ) -> tuple[LedgerReading, ExchangeReading]:
         trades = (await self._ledger.open_trades()).trades
         if is_first:
             current.open_trades = len(trades)
@@ -242,15 +339,20 @@ class Reconciler:
         )
         ledger = await read_ledger(self._ledger)
         if news := unheard_in(ledger, exchange.open_orders):
+            ours = {row.label for row in ledger.working}
+            for order in news:
+                if order.label in ours and order.status is not OrderStatus.UNKNOWN:
+                    what = f"order {order.order_id}"
+                    self._stream.learnt(order.last_update_timestamp_ms, started_ms, what)
             await self._books.book_orders(news)
             ledger = await read_ledger(self._ledger)
-        return compare(ledger, exchange)
+        return ledger, exchange
 
     async def _mend(self, drifts: tuple[Drift, ...], current: _Pass) -> bool:
         """Carry out the remedies; True when any of them changed something."""
         acted = False
         vanished: list[Vanished] = []
-        await self._remedies.report(drifts)
+        conclusions: list[Drift] = []
         for drift in drifts:
             if isinstance(drift, Unsettled):
                 current.is_unsettled = True
@@ -258,67 +360,34 @@ class Reconciler:
             line = describe(drift)
             if line not in current.drifts:
                 current.drifts.append(line)
+            if self._lost_history is not None:
+                continue  # whose account this is has to be clear before anything is sent
+            if self._vanishing.problem is not None and is_conclusion(drift):
+                continue
             if isinstance(drift, Vanished):
                 vanished.append(drift)
+            elif is_conclusion(drift):
+                conclusions.append(drift)
             elif is_mended_by_us(drift):
                 acted |= current.note(await self._remedies.apply(drift))
         if vanished:
             acted |= await self._close_vanished(vanished, current)
+            self._tell_history()
+        if self._vanishing.denied is None:
+            for drift in conclusions:
+                acted |= current.note(await self._remedies.apply(drift))
         return acted
 
     async def _close_vanished(self, vanished: list[Vanished], current: _Pass) -> bool:
-        """Ask the second witness, and close at mark what is gone there as well."""
-        await self._clock.sleep(SECOND_LOOK_DELAY_S)
-        trades = [drift.trade for drift in vanished]
-        started_ms = self._exchange.exchange_now_ms()
-        for currency in sorted(currencies_of(trades, ())):
-            since_ms = min(
-                trade.entry_time_ms for trade in trades if trade.settlement_currency == currency
-            )
-            fills = await self._witness.fills_since(currency, since_ms - OVERLAP_MS, started_ms)
-            await self._books.book_fills(fills)
-        exchange = await read_exchange(
-            self._witness, self._exchange, trades=trades, started_ms=started_ms
-        )
-        again = compare(await read_ledger(self._ledger), exchange)
-        gone = {drift.trade.trade_id: drift.trade for drift in again if isinstance(drift, Vanished)}
+        """Close at mark what is gone for the second witness as well."""
+        gone = await self._vanishing.confirm(vanished, current.started_ms)
+        current.is_unsettled |= len(gone) < len(vanished)
         acted = False
-        for trade in trades:
-            if trade.trade_id not in gone:
-                current.is_unsettled = True
-                continue
-            mark_price = exchange.mark_prices[trade.instrument_name]
+        for one in gone:
             acted |= current.note(
-                await self._remedies.close_at_estimate(gone[trade.trade_id], mark_price, started_ms)
+                await self._remedies.close_at_estimate(one.trade, one.mark_price, one.at_ms)
             )
         return acted
-
-    async def _catch_up(self) -> None:
-        """Book every execution since the last complete search.
-
-        The cursor is the time of that search and not of the newest fill: after a gap the stream
-        may bring new fills before the old ones were asked for. A trade that a person inserted is
-        searched for from its entry on.
-        """
-        now_ms = self._exchange.exchange_now_ms()
-        if self._complete_ms is None:
-            self._complete_ms = await self._ledger.last_good_run_ms()
-        since_ms = (self._complete_ms or now_ms) - OVERLAP_MS
-        trades = (await self._ledger.open_trades()).trades
-        trades += await self._ledger.estimated_trades(now_ms - ESTIMATE_SEARCHED_MS)
-        unsearched = [trade for trade in trades if trade.trade_id not in self._searched]
-        for currency in sorted(currencies_of(trades, self._instrument_names())):
-            entries_ms = [
-                trade.entry_time_ms - OVERLAP_MS
-                for trade in unsearched
-                if trade.settlement_currency == currency
-            ]
-            start_ms = max(0, min([since_ms, *entries_ms]))
-            await self._books.book_fills(
-                await self._exchange.fills_since(currency, start_ms, now_ms)
-            )
-        self._searched = {trade.trade_id for trade in trades if trade.is_open}
-        self._complete_ms = now_ms
 
     async def _replace_estimates(self, current: _Pass) -> None:
         """Book the true fills of trades that were closed by an estimate, should they turn up."""
@@ -329,47 +398,6 @@ class Reconciler:
             found = explain_late(trade, shares, loose.get(trade.instrument_name, ()))
             if found is not None:
                 current.note(await self._remedies.replace_estimate(found))
-
-    async def _resolve_doubts(self) -> list[OwnOrder]:
-        """Find out what became of orders that were sent, or perhaps sent, and not answered."""
-        unresolved: list[OwnOrder] = []
-        for order in await self._ledger.working_orders():
-            if order.status.is_unproven and order.parent_label is None:
-                resolved = await self._resolve(order)
-                if not resolved:
-                    unresolved.append(order)
-        return unresolved
-
-    async def _resolve(self, order: OwnOrder) -> bool:
-        currency = contract_of(order.instrument_name).settlement_currency
-        searched_ms = self._exchange.exchange_now_ms()
-        try:
-            found = await self._exchange.orders_by_label(currency, order.label)
-        except VigilError:
-            self._absences.forget(order.label)  # a search that failed has proven nothing
-            raise
-        if found:
-            self._absences.forget(order.label)
-            log.info(
-                "order.found",
-                label=order.label,
-                order_id=found[0].order_id,
-                status=found[0].status.value,
-            )
-            if len(found) > 1:
-                await self._remedies.report_twins(order, found)
-            await self._books.book_orders(found)
-            for one in found:
-                if one.filled_amount:
-                    await self._books.book_fills(await self._exchange.fills_of_order(one.order_id))
-            return True
-        if self._absences.judge(order, searched_ms=searched_ms) is Verdict.WAIT:
-            return False
-        log.warning("order.absent", label=order.label, action="recorded as failed, not sent again")
-        await self._books.record(
-            order.label, OrderStatus.FAILED, reason="proven absent at the exchange"
-        )
-        return True
 
 
 def rest_s(unfinished_in_row: int, interval_s: float) -> float:

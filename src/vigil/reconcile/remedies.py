@@ -13,8 +13,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from vigil.deribit.outcome import Confirmed, Outcome, Refused, Unknown
+from vigil.deribit.tidings import Tidings, tidings_of
 from vigil.desk.books import Books
-from vigil.desk.desk import Desk
+from vigil.desk.desk import Desk, is_flat_already
 from vigil.domain.instrument import contract_of
 from vigil.domain.money import decimal_text
 from vigil.domain.order import Order, OrderStatus, OwnOrder, Role
@@ -33,6 +34,7 @@ from vigil.reconcile.drift import (
     Stillborn,
     Targetless,
     Unexplained,
+    Unfilled,
     Unprotectable,
     Unrecorded,
     Unsettled,
@@ -69,15 +71,22 @@ class Remedied(Struct, frozen=True, kw_only=True):
 # Incidents that are over when a look no longer shows them. The others wait for a person.
 _PASSING = frozenset(
     {
+        "fills_lost",
         "foreign_order",
         "foreign_position",
+        "order_in_doubt",
+        "positions_vanished",
         "protection_refused",
         "size_unexplained",
+        "stop_unfilled",
         "unprotectable_trade",
         "unreadable_trade",
         "unrecorded_order",
     }
 )
+
+# What is concluded from something not being there, or from the ledger being right about it.
+_CONCLUSIONS = (Orphan, Vanished, Silent, Stillborn, Leftover, Unrecorded)
 
 _TOLD_ONLY = (ForeignOrder, ForeignPosition, Unexplained, Unprotectable, Unsettled, Vanished)
 
@@ -85,6 +94,11 @@ _TOLD_ONLY = (ForeignOrder, ForeignPosition, Unexplained, Unprotectable, Unsettl
 def is_mended_by_us(drift: Drift) -> bool:
     """Whether the drift has a remedy of its own, beyond telling people."""
     return not isinstance(drift, _TOLD_ONLY)
+
+
+def is_conclusion(drift: Drift) -> bool:
+    """Whether its remedy ends something, so that it has to wait while history is in question."""
+    return isinstance(drift, _CONCLUSIONS)
 
 
 def describe(drift: Drift) -> str:
@@ -103,6 +117,8 @@ def describe(drift: Drift) -> str:
             return f"trade {trade.trade_id}: no target rests at the exchange"
         case Crossed(trade=trade, mark_price=mark_price):
             return f"trade {trade.trade_id}: mark {decimal_text(mark_price)} is beyond its stop"
+        case Unfilled(trade=trade, order=own):
+            return f"trade {trade.trade_id}: stop {own.label} has fired and did not fill"
         case Unprotectable(trade=trade):
             return f"trade {trade.trade_id}: has no stop_loss, so none can be placed"
         case Misfit(trade=trade, role=role, order=order):
@@ -113,10 +129,10 @@ def describe(drift: Drift) -> str:
             return f"leftover order {order.order_id} {order.label}"
         case Unrecorded(order=order):
             return f"order {order.order_id} {order.label} is not in the ledger"
-        case Silent(order=order):
-            return f"order {order.order_id} {order.label} rests in the ledger only"
-        case Stillborn(order=order):
-            return f"linked order {order.label} never came to life"
+        case Silent(order=own):
+            return f"order {own.order_id} {own.label} rests in the ledger only"
+        case Stillborn(order=own):
+            return f"linked order {own.label} never came to life"
         case ForeignPosition(instrument_name=name, size=size):
             return f"foreign position {decimal_text(size)} in {name}"
         case ForeignOrder(order=order):
@@ -146,6 +162,8 @@ class Remedies:
                 return await self._protect(trade)
             case Crossed(trade=trade):
                 return await self._close_beyond_stop(trade)
+            case Unfilled():
+                return await self._escalate(drift)
             case Misfit():
                 return await self._fit(drift)
             case Leftover(order=order):
@@ -154,7 +172,9 @@ class Remedies:
                     order_id=order.order_id,
                     label=order.label,
                 )
-                outcome = await self._desk.cancel(order.order_id, why="its trade is closed")
+                outcome = await self._desk.cancel(
+                    order.order_id, why="nothing is left for it to do"
+                )
                 return _remedied(outcome, f"leftover order {order.order_id} cancelled")
             case Unrecorded(order=order):
                 return await self._cancel_unrecorded(order)
@@ -194,14 +214,32 @@ class Remedies:
         )
         return Remedied(line=f"trade {after.trade_id}: estimate replaced by fills")
 
-    async def report(self, drifts: Iterable[Drift]) -> None:
+    async def report(
+        self,
+        drifts: Iterable[Drift],
+        *,
+        overdue: Iterable[OwnOrder] = (),
+        vanished: str | None = None,
+        lost_history: str | None = None,
+    ) -> None:
         """Tell people what they should look at, and when it is over.
+
+        Args:
+            overdue: Orders that are in doubt for too long.
+            vanished: Which positions seem to be gone all at once.
+            lost_history: What we know and the exchange does not any more.
 
         Also what an earlier process told of. While part of a look is unsettled nothing is over:
         what was not judged is not gone.
         """
         unreadable = (await self._ledger.open_trades()).unreadable
         seen = {("unreadable_trade", problem.trade_id): str(problem) for problem in unreadable}
+        for own in overdue:
+            seen["order_in_doubt", own.label] = f"nobody knows what became of order {own.label}"
+        if vanished is not None:
+            seen["positions_vanished", ""] = f"{vanished}: nothing is closed yet"
+        if lost_history is not None:
+            seen["fills_lost", ""] = f"{lost_history}: nothing is closed and nothing opened"
         lasting: set[tuple[str, str]] = set()
         is_settled = True
         for drift in drifts:
@@ -214,6 +252,8 @@ class Remedies:
                     seen["size_unexplained", trade.trade_id] = describe(drift)
                 case Unprotectable(trade=trade):
                     seen["unprotectable_trade", trade.trade_id] = describe(drift)
+                case Unfilled(trade=trade):
+                    seen["stop_unfilled", trade.trade_id] = describe(drift)
                 case Naked(trade=trade):
                     lasting.add(("protection_refused", trade.trade_id))
                 case Unrecorded(order=order):
@@ -234,11 +274,6 @@ class Remedies:
                 self._told.discard(key)
                 await self._ledger.resolve_incident(*key)
 
-    async def report_twins(self, order: OwnOrder, found: tuple[Order, ...]) -> None:
-        """Tell people that several orders carry one label of ours."""
-        ids = ", ".join(one.order_id for one in found)
-        await self._tell("duplicate_label", order.label, f"orders {ids} carry {order.label}")
-
     async def _close_orphan(self, drift: Orphan) -> Remedied:
         _log_orphan(drift.trade)
         after = await self._books.close_by_fills(drift.trade, drift.exit.shares)
@@ -257,7 +292,8 @@ class Remedies:
         """Stop and target as a pair; failing that the stop alone; failing that, out."""
         log.warning("[Reconciliation] Restoring missing protection", **_trade_facts(trade))
         outcome = await self._desk.protect(trade)
-        if isinstance(outcome, Refused) and trade.take_profit is not None:
+        is_locked = tidings_of(outcome) is Tidings.ACCOUNT_LOCKED
+        if isinstance(outcome, Refused) and trade.take_profit is not None and not is_locked:
             outcome = await self._desk.protect(replace(trade, take_profit=None))
         if isinstance(outcome, Refused):
             if outcome.code == INVALID_TRIGGER_PRICE:
@@ -274,8 +310,31 @@ class Remedies:
         log.warning(
             "[Reconciliation] Price is beyond the stop: closing at market", **_trade_facts(trade)
         )
+        return await self._close(trade)
+
+    async def _close(self, trade: Trade) -> Remedied:
         outcome = await self._desk.close(trade, ExitReason.SL_HIT)
+        if is_flat_already(outcome):
+            return Remedied(line=f"trade {trade.trade_id}: nothing left to close")
         return _remedied(outcome, f"trade {trade.trade_id}: closed at market")
+
+    async def _escalate(self, drift: Unfilled) -> Remedied:
+        """A stop fired and the position is still there: ask once more, then close at market.
+
+        What it spawned may still rest behind the price, is cancelled by the close, or is gone.
+        """
+        trade, own = drift.trade, drift.order
+        log.error("[Reconciliation] Stop fired and did not fill", **_trade_facts(trade))
+        found = await self._desk.look_up(own)
+        if found is None:
+            return Remedied(line=f"{describe(drift)}, not read", is_done=False)
+        after = await self._ledger.order(own.label)
+        if after is not None and after.filled_amount > own.filled_amount:
+            return Remedied(line=f"trade {trade.trade_id}: its stop has filled meanwhile")
+        if not any(order.status.is_resting for order in found):
+            reason = "fired, and what it placed is gone without a fill"
+            await self._books.record(own.label, OrderStatus.CANCELLED, reason=reason)
+        return await self._close(trade)
 
     async def _fit(self, drift: Misfit) -> Remedied:
         trade, order = drift.trade, drift.order
@@ -297,6 +356,8 @@ class Remedies:
         currency = contract_of(own.instrument_name).settlement_currency
         found = await self._exchange.orders_by_label(currency, own.label)
         await self._books.book_orders(found)
+        if any(order.status is OrderStatus.UNKNOWN for order in found):
+            return Remedied(line=f"order {own.label}: its state is a strange word", is_done=False)
         if any(order.status.is_final or order.status.is_resting for order in found):
             return Remedied(line=f"order {own.label} is {found[-1].status.value}")
         await self._books.record(own.label, otherwise, reason="not at the exchange")

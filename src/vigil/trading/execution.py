@@ -7,6 +7,7 @@ The prices of protective orders trigger on mark, so that one bad print does not 
 from decimal import Decimal
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from vigil.domain.labels import make_label
 from vigil.domain.order import (
@@ -170,6 +171,35 @@ def plan_close(
         valid_until_ms=stamp.valid_until_ms,
     )
     return Plan(request=request, orders=(row,))
+
+
+def plan_again(plan: Plan, *, stamp: Stamp) -> Plan:
+    """The same intent, tried once more under labels of their own.
+
+    Only for what may happen twice without harm, or what is proven not to have happened.
+    """
+    labels = {
+        row.label: make_label(row.strategy_id, row.intent_id, row.attempt + 1)
+        for row in plan.orders
+    }
+    rows = tuple(
+        replace(
+            row,
+            label=labels[row.label],
+            attempt=row.attempt + 1,
+            created_ms=stamp.now_ms,
+            valid_until_ms=stamp.valid_until_ms,
+            parent_label=None if row.parent_label is None else labels[row.parent_label],
+        )
+        for row in plan.orders
+    )
+    request = replace(
+        plan.request,
+        label=labels[plan.request.label],
+        valid_until_ms=stamp.valid_until_ms,
+        linked=tuple(replace(one, label=labels[one.label]) for one in plan.request.linked),
+    )
+    return Plan(request=request, orders=rows)
 
 
 class _Draft(Struct, frozen=True, kw_only=True):

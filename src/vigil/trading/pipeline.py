@@ -12,9 +12,10 @@ from msgspec.structs import replace
 
 from vigil.domain.instrument import Instrument
 from vigil.domain.market import Ticker
-from vigil.domain.order import OrderStatus, OwnOrder, Role
+from vigil.domain.order import Direction, OrderStatus, OwnOrder, Role
 from vigil.domain.standing import AnalysisState
 from vigil.domain.trade import Trade
+from vigil.trading.closures import Closure
 from vigil.trading.protection import is_tighter
 from vigil.trading.risk import Approved, Refused, RiskView, cooldown_until_ms, review
 from vigil.trading.signal import (
@@ -35,6 +36,12 @@ REJECTION_REST_MS = 5_000
 REJECTION_REST_MS_MAX = 600_000
 _DOUBLINGS_MAX = 10
 
+# A close that was refused, or could not be sent, leaves the next word to the reconciler, which was
+# asked to look. Wishing again at every quote would be a storm, and so would be asking a locked
+# exchange every two seconds: each failure in a row doubles the rest, up to the cap.
+CLOSE_REST_MS = 2_000
+CLOSE_REST_MS_MAX = 60_000
+
 
 class StrategyState(Struct, frozen=True, kw_only=True):
     """What one strategy knows of itself beside its indicators.
@@ -43,6 +50,8 @@ class StrategyState(Struct, frozen=True, kw_only=True):
         trade: Its open trade.
         entry: Its entry that is sent and not settled, or in doubt.
         close: The order that is to close its trade, while it is sent and not settled.
+        close_retry_ms: Exchange time before which no further close is sent, because one failed.
+        close_failures: Closes of the trade in a row that failed.
         closed_trade_id: Its last trade; news of that one's orders is old news.
         last_exit_ms: Exchange time at which its last trade closed.
         rejections: Entries in a row that the exchange rejected.
@@ -56,6 +65,8 @@ class StrategyState(Struct, frozen=True, kw_only=True):
     trade: Trade | None = None
     entry: OwnOrder | None = None
     close: OwnOrder | None = None
+    close_retry_ms: int | None = None
+    close_failures: int = 0
     closed_trade_id: str | None = None
     last_exit_ms: int | None = None
     rejections: int = 0
@@ -72,9 +83,14 @@ class StrategyState(Struct, frozen=True, kw_only=True):
 
 
 class QuoteSeen(Struct, frozen=True, kw_only=True):
-    """A quote of the strategy's instrument."""
+    """A quote of the strategy's instrument.
+
+    Args:
+        arrived_s: Loop time at which it came; None when it did not come by the stream.
+    """
 
     ticker: Ticker
+    arrived_s: float | None = None
 
 
 class TradeChanged(Struct, frozen=True, kw_only=True):
@@ -89,7 +105,13 @@ class OwnOrderChanged(Struct, frozen=True, kw_only=True):
     order: OwnOrder
 
 
-StrategyEvent = QuoteSeen | TradeChanged | OwnOrderChanged
+class InstrumentChanged(Struct, frozen=True, kw_only=True):
+    """The exchange describes the strategy's instrument in another way than before."""
+
+    instrument: Instrument
+
+
+StrategyEvent = QuoteSeen | TradeChanged | OwnOrderChanged | InstrumentChanged
 
 
 class PlaceEntry(Struct, frozen=True, kw_only=True):
@@ -130,10 +152,16 @@ class Surroundings(Struct, frozen=True, kw_only=True):
     Args:
         now_ms: Exchange time.
         trading_refusal: Why nobody may open anything now; None when trading is allowed.
+        in_doubt: Directions of orders in doubt on the strategy's instrument.
+        closure: Why the exchange takes no orders on it now; None when it does.
+        now_s: Loop time.
     """
 
     now_ms: int
     trading_refusal: str | None = None
+    in_doubt: frozenset[Direction] = frozenset()
+    closure: Closure | None = None
+    now_s: float = 0.0
 
 
 def step(
@@ -142,7 +170,9 @@ def step(
     """Take one event: the next state, and what is to be done."""
     match event:
         case QuoteSeen(ticker=ticker):
-            return _on_quote(replace(state, ticker=ticker), strategy, ticker, around)
+            return _on_quote(replace(state, ticker=ticker), strategy, event, around)
+        case InstrumentChanged(instrument=instrument):
+            return Step(state=replace(state, instrument=instrument))
         case TradeChanged(trade=trade):
             return Step(state=_with_trade(state, trade))
         case OwnOrderChanged(order=order):
@@ -152,8 +182,9 @@ def step(
 
 
 def _on_quote(
-    state: StrategyState, strategy: Strategy, ticker: Ticker, around: Surroundings
+    state: StrategyState, strategy: Strategy, quote: QuoteSeen, around: Surroundings
 ) -> Step:
+    ticker = quote.ticker
     decision = strategy.on_ticker(ticker, _position(state.trade))
     if decision.checkpoints:
         state = replace(state, checkpoints=decision.checkpoints)
@@ -166,7 +197,7 @@ def _on_quote(
         match intent:
             case Enter():
                 has_entry = state.entry is not None or entry is not None
-                verdict = review(intent, _risk_view(state, ticker, around, has_entry=has_entry))
+                verdict = review(intent, _risk_view(state, quote, around, has_entry=has_entry))
                 match verdict:
                     case Approved():
                         entry = PlaceEntry(approved=verdict)
@@ -177,7 +208,8 @@ def _on_quote(
             case MoveStop():
                 stop = _tightened(state, intent, stop)
             case Exit(reason=reason):
-                if state.trade is not None and state.close is None:
+                is_resting = (state.close_retry_ms or 0) > around.now_ms
+                if state.trade is not None and state.close is None and not is_resting:
                     close = CloseTrade(trade=state.trade, reason=reason)
             case _:
                 assert_never(intent)
@@ -200,12 +232,13 @@ def _tightened(
 
 
 def _risk_view(
-    state: StrategyState, ticker: Ticker, around: Surroundings, *, has_entry: bool
+    state: StrategyState, quote: QuoteSeen, around: Surroundings, *, has_entry: bool
 ) -> RiskView:
+    arrived_s = around.now_s if quote.arrived_s is None else quote.arrived_s
     return RiskView(
         instrument=state.instrument,
         limits=state.limits,
-        ticker=ticker,
+        ticker=quote.ticker,
         now_ms=around.now_ms,
         trading_refusal=around.trading_refusal,
         is_paused=state.is_paused,
@@ -214,6 +247,9 @@ def _risk_view(
         last_exit_ms=state.last_exit_ms,
         retry_ms=state.retry_ms,
         trades_today=state.trades_on(around.now_ms),
+        in_doubt=around.in_doubt,
+        closure=around.closure,
+        waited_ms=round((around.now_s - arrived_s) * 1000),
     )
 
 
@@ -243,6 +279,8 @@ def _with_trade(state: StrategyState, trade: Trade) -> StrategyState:
         state,
         trade=None,
         close=None,
+        close_retry_ms=None,
+        close_failures=0,
         closed_trade_id=trade.trade_id,
         last_exit_ms=max(trade.exit_time_ms or 0, state.last_exit_ms or 0),
     )
@@ -268,16 +306,33 @@ def _with_order(state: StrategyState, order: OwnOrder, now_ms: int) -> StrategyS
         case Role.ENTRY:
             return _with_entry(state, order, now_ms)
         case Role.CLOSE:
-            return replace(state, close=None if order.status.is_final else order)
+            return _with_close(state, order, now_ms)
         case Role.STOP | Role.TARGET:
             return state
         case _:
             assert_never(order.role)
 
 
+def _with_close(state: StrategyState, order: OwnOrder, now_ms: int) -> StrategyState:
+    if not order.status.is_final:
+        return replace(state, close=order)
+    if order.status not in (OrderStatus.REJECTED, OrderStatus.FAILED):
+        return replace(state, close=None, close_retry_ms=None, close_failures=0)
+    return replace(
+        state,
+        close=None,
+        close_retry_ms=now_ms
+        + _doubled(CLOSE_REST_MS, state.close_failures, at_most=CLOSE_REST_MS_MAX),
+        close_failures=state.close_failures + 1,
+    )
+
+
+def _doubled(rest_ms: int, times: int, *, at_most: int) -> int:
+    return int(min(rest_ms * 2 ** min(times, _DOUBLINGS_MAX), at_most))
+
+
 def _rejected(state: StrategyState, now_ms: int) -> StrategyState:
-    doublings = min(state.rejections, _DOUBLINGS_MAX)
-    rest_ms = min(REJECTION_REST_MS * 2**doublings, REJECTION_REST_MS_MAX)
+    rest_ms = _doubled(REJECTION_REST_MS, state.rejections, at_most=REJECTION_REST_MS_MAX)
     return replace(state, rejections=state.rejections + 1, retry_ms=now_ms + rest_ms)
 
 

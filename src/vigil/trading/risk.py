@@ -12,6 +12,7 @@ from msgspec import Struct
 from vigil.domain.instrument import Instrument, Kind
 from vigil.domain.market import Ticker
 from vigil.domain.order import Direction
+from vigil.trading.closures import Closure
 from vigil.trading.protection import Bracket, bracket
 from vigil.trading.signal import Enter, Limits
 
@@ -27,6 +28,11 @@ class Reason(StrEnum):
     """Why an entry was refused."""
 
     TRADING_NOT_ALLOWED = "trading_not_allowed"
+    LOCKS_UNREAD = "locks_unread"
+    MAINTENANCE = "maintenance"
+    PLATFORM_LOCKED = "platform_locked"
+    ACCOUNT_LOCKED = "account_locked"
+    NOT_RECONCILED = "not_reconciled"
     PAUSED = "paused"
     POSITION_OPEN = "position_open"
     ORDER_IN_DOUBT = "order_in_doubt"
@@ -35,6 +41,7 @@ class Reason(StrEnum):
     DAILY_TRADES = "daily_trades"
     STALE_DATA = "stale_data"
     MARKET_CLOSED = "market_closed"
+    INSTRUMENT_ENDED = "instrument_ended"
     NO_PRICE = "no_price"
     BAD_INTENT = "bad_intent"
     AMOUNT = "amount"
@@ -65,6 +72,10 @@ class RiskView(Struct, frozen=True, kw_only=True):
         trading_refusal: Why nobody may open anything now; None when trading is allowed.
         has_open_trade: The strategy already holds a position.
         has_working_entry: An entry of it is sent and not settled, or in doubt; counts as filled.
+        in_doubt: Directions in which some order on the instrument, whoever's, is in doubt: until
+            it is settled its whole size counts as filled.
+        closure: Why the exchange takes no orders on the instrument now; None when it does.
+        waited_ms: How long ago the quote arrived here, by our own clock alone.
         retry_ms: Until when it rests because the exchange rejected its last entries.
         trades_today: Opened since 00:00 UTC, entries in doubt included.
     """
@@ -80,6 +91,9 @@ class RiskView(Struct, frozen=True, kw_only=True):
     last_exit_ms: int | None
     retry_ms: int | None
     trades_today: int
+    in_doubt: frozenset[Direction] = frozenset()
+    closure: Closure | None = None
+    waited_ms: int = 0
 
 
 def cooldown_until_ms(limits: Limits, last_exit_ms: int | None) -> int | None:
@@ -91,8 +105,11 @@ def review(intent: Enter, view: RiskView) -> Approved | Refused:
     """Judge an entry: who may trade, how often, on what data, and how much."""
     return (
         _refuse_by_standing(view)
+        or _refuse_by_doubt(intent, view)
         or _refuse_by_frequency(view)
-        or _refuse_by_data(view)
+        or refuse_by_market(
+            view.instrument, view.ticker, now_ms=view.now_ms, waited_ms=view.waited_ms
+        )
         or _refuse_by_shape(intent)
         or _size(intent, view)
     )
@@ -101,12 +118,21 @@ def review(intent: Enter, view: RiskView) -> Approved | Refused:
 def _refuse_by_standing(view: RiskView) -> Refused | None:
     if view.trading_refusal is not None:
         return Refused(reason=Reason.TRADING_NOT_ALLOWED, detail=view.trading_refusal)
+    if view.closure is not None:
+        return Refused(reason=Reason(view.closure.kind), detail=view.closure.detail)
     if view.is_paused:
         return Refused(reason=Reason.PAUSED, detail="the strategy is paused")
     if view.has_open_trade:
         return Refused(reason=Reason.POSITION_OPEN, detail="a trade is open")
     if view.has_working_entry:
         return Refused(reason=Reason.ORDER_IN_DOUBT, detail="an entry is not settled yet")
+    return None
+
+
+def _refuse_by_doubt(intent: Enter, view: RiskView) -> Refused | None:
+    if intent.direction in view.in_doubt:
+        detail = f"a {intent.direction.value} order on the instrument is in doubt"
+        return Refused(reason=Reason.ORDER_IN_DOUBT, detail=detail)
     return None
 
 
@@ -125,10 +151,24 @@ def _refuse_by_frequency(view: RiskView) -> Refused | None:
     return None
 
 
-def _refuse_by_data(view: RiskView) -> Refused | None:
-    if not view.ticker.is_open:
+def refuse_by_market(
+    instrument: Instrument, ticker: Ticker, *, now_ms: int, waited_ms: int = 0
+) -> Refused | None:
+    """Judge the market alone: whether it is one, whether it is open, whether we see it as it is.
+
+    Args:
+        now_ms: Exchange time.
+        waited_ms: How long ago the quote arrived here, by our own clock alone.
+    """
+    if not instrument.is_active or now_ms >= instrument.expiration_timestamp_ms:
+        detail = f"{instrument.instrument_name} has expired, or is traded no longer"
+        return Refused(reason=Reason.INSTRUMENT_ENDED, detail=detail)
+    if not ticker.is_open:
         return Refused(reason=Reason.MARKET_CLOSED, detail="the instrument is not open")
-    age_ms = abs(view.ticker.age_ms(view.now_ms))
+    if waited_ms > TICKER_AGE_MS_MAX:
+        detail = f"quote came {waited_ms} ms ago, {TICKER_AGE_MS_MAX} allowed"
+        return Refused(reason=Reason.STALE_DATA, detail=detail)
+    age_ms = abs(ticker.age_ms(now_ms))
     if age_ms > TICKER_AGE_MS_MAX:
         detail = f"quote is {age_ms} ms off, {TICKER_AGE_MS_MAX} allowed"
         return Refused(reason=Reason.STALE_DATA, detail=detail)

@@ -2,7 +2,7 @@
 o.label, o.intent_id, o.attempt, o.strategy_id, o.strategy_name, o.role, o.trade_id, o.instrument,
 o.direction, o.order_type, o.amount, o.created_ms, o.valid_until_ms, o.status, o.price,
 o.trigger_price, o.reduce_only, o.parent_label, o.order_id, o.filled_amount,
-coalesce(o.reason, o.close_reason)
+coalesce(o.reason, o.close_reason), o.exchange_ms
 
 -- columns: trade
 t.id, t.strategy_name, t.instrument, t.side, t.entry_order_id, t.entry_price, t.amount,

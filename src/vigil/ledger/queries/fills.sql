@@ -53,6 +53,11 @@ SELECT i.instrument, (
 )
 FROM instruments AS i WHERE i.instrument IS NOT NULL;
 
+-- name: at
+SELECT {fill} FROM fills AS f
+WHERE f.instrument = :instrument AND f.timestamp_ms = :timestamp_ms
+ORDER BY f.trade_seq DESC LIMIT 1;
+
 -- name: unassigned
 SELECT f.unassigned_amount, {fill} FROM fills AS f
 WHERE f.unassigned_amount <> '0' AND f.timestamp_ms >= :since_ms

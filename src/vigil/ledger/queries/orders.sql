@@ -39,6 +39,13 @@ SELECT {order} FROM orders AS o
 WHERE o.status NOT IN ('filled', 'cancelled', 'rejected', 'failed')
 ORDER BY o.seq;
 
+-- name: unproven
+-- The first condition says nothing new, and lets the index of working orders serve.
+SELECT {order} FROM orders AS o
+WHERE o.status NOT IN ('filled', 'cancelled', 'rejected', 'failed')
+AND o.status IN ('pending', 'in_doubt')
+ORDER BY o.seq;
+
 -- name: insert_id
 INSERT OR IGNORE INTO order_ids (order_id, label, spawned_by)
 VALUES (:order_id, :label, :spawned_by);
