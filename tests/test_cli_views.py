@@ -51,6 +51,48 @@ def test_unknown_figures_are_a_dash():
     assert line.split()[7:11] == ["-", "-", "USDC", "-"]
 
 
+def strategy(**changes):
+    return {
+        "id": "razor-btc",
+        "name": "Razor",
+        "instrument": "BTC_USDC-PERPETUAL",
+        "status": "active",
+        "analysisState": "analyzing",
+        "trade": None,
+        "dailyTrades": 0,
+        "dailyTradesMax": 5,
+        "cooldownUntilTime": None,
+        "checkpoints": [{"name": "rsi", "value": "50", "wanted": "< 35", "passed": False}],
+        "lastError": None,
+        "refusal": None,
+        **changes,
+    }
+
+
+@pytest.mark.parametrize(
+    ("changes", "shown"),
+    [
+        pytest.param({}, "rsi 50, wanted < 35", id="its own condition"),
+        pytest.param(
+            {"refusal": "account_locked: the account is locked in BTC"},
+            "account_locked: the account is locked in BTC",
+            id="what forbids any entry goes before it",
+        ),
+        pytest.param(
+            {
+                "refusal": "stale_data: quote is 9000 ms off",
+                "trade": {"side": "buy", "openAmount": 1},
+            },
+            "-",
+            id="who holds a position waits for no entry",
+        ),
+    ],
+)
+def test_a_strategy_says_what_it_waits_for(changes, shown):
+    line = strategies_view([strategy(**changes)], PLAIN).splitlines()[1]
+    assert line.split("/5  ")[1] == shown
+
+
 def test_nothing_to_show_is_said():
     assert trades_view([], PLAIN) == "No trades."
     assert strategies_view([], PLAIN).startswith("No strategies.")

@@ -222,3 +222,16 @@ def test_without_a_key_the_message_says_where_one_is_given():
 def test_settings_cannot_be_changed():
     with pytest.raises(ValueError, match="frozen"):
         load_settings(None, {}).http_port = 1
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [({}, "signature"), ({"VIGIL_AUTH_METHOD": "Credentials"}, "credentials")],
+)
+def test_logging_in_is_by_signature_unless_told_otherwise(given, expected):
+    assert load_settings(None, given).auth_method == expected
+
+
+def test_another_way_of_logging_in_is_refused_with_the_fix():
+    with pytest.raises(Misconfigured, match="one of signature, credentials"):
+        load_settings(None, {"VIGIL_AUTH_METHOD": "telepathy"})

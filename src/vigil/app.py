@@ -17,11 +17,10 @@ import structlog
 
 from vigil.clock import Clock
 from vigil.config import Settings
-from vigil.deribit.client import DeribitClient
-from vigil.deribit.link import DeribitLink
-from vigil.deribit.rest import RestWitness
+from vigil.deribit.session import ApiKey, AuthMethod
 from vigil.desk.books import Books
 from vigil.desk.desk import Desk
+from vigil.desk.withdrawal import withdraw_entries
 from vigil.errors import Misconfigured, OutcomeUnknown, Rejected, Transient
 from vigil.fleet.account import AccountStream
 from vigil.fleet.authority import Authority
@@ -29,11 +28,14 @@ from vigil.fleet.checkpoint import Checkpoint
 from vigil.fleet.desired import DesiredState
 from vigil.fleet.dispatch import Dispatch
 from vigil.fleet.environment import check_environment
+from vigil.fleet.exchange_road import open_road
 from vigil.fleet.executor import Tools
 from vigil.fleet.fleet import CHILD_PREFIX, Fleet
+from vigil.fleet.locks import Locks
 from vigil.fleet.memory import checkpoint_of, standings_in
 from vigil.fleet.operations import Operations
 from vigil.fleet.state_file import StateFile
+from vigil.fleet.troubles import TroubleLog
 from vigil.fleet.vitals import Vitals
 from vigil.ledger.ledger import Ledger
 from vigil.reconcile.reconciler import Reconciler
@@ -53,16 +55,14 @@ SESSION = "session"
 LEDGER_NAME = "trades.db"
 CHECKPOINT_INTERVAL_S = 60.0
 
-# Beyond an order's validity no answer can make it start any more; then it is in doubt.
-CALL_TIMEOUT_S = 5.0
-
 # While the exchange cannot be reached the start goes on waiting, and systemd is told so.
 START_LOOK_S = 0.5
 
 # Importing the HTTP server costs more than the rest of a start; requests wait for it meanwhile.
 API_DELAY_S = 1.0
 START_EXTENSION_USEC = 30_000_000
-SESSION_BACKOFF = Backoff(base_s=0.5, cap_s=30.0, settled_s=10.0)
+# Settled only after a while that no attempt to open a session lasts, however slowly it fails.
+SESSION_BACKOFF = Backoff(base_s=0.5, cap_s=30.0, settled_s=60.0)
 
 
 class App:
@@ -94,31 +94,34 @@ class App:
         client_id, client_secret = settings.require_key()
 
         self._authority = Authority()
-        self._dispatch = Dispatch(self._authority)
+        self._troubles = TroubleLog(ledger)
+        self._dispatch = Dispatch(self._authority, self._troubles)
         self._watchdog = Watchdog(clock=clock, environ=environ)
-        self._supervisor = Supervisor(
+        dice = random.Random()  # noqa: S311 - the dice of backoff and nonces, not of secrets
+        self._supervisor = Supervisor(clock=clock, rng=dice, on_event=self._on_child_event)
+        road = open_road(
+            websocket_url=settings.deribit_ws_url,
+            http_url=settings.deribit_http_url,
+            key=ApiKey(
+                client_id=client_id, secret=client_secret, method=AuthMethod(settings.auth_method)
+            ),
             clock=clock,
-            rng=random.Random(),  # noqa: S311 - the dice of backoff, not of secrets
-            on_event=self._on_child_event,
+            dice=dice,
+            dispatch=self._dispatch,
         )
-        self._client = DeribitClient(clock, call_timeout_s=CALL_TIMEOUT_S)
-        self._link = DeribitLink(
-            self._client,
-            url=settings.deribit_ws_url,
-            client_id=client_id,
-            client_secret=client_secret,
+        self._client, self._link, self._witness = road.client, road.link, road.witness
+        ask = self._dispatch.request_pass
+        books = Books(ledger, on_foreign_fill=lambda: ask("foreign fill"))
+        self._locks = Locks(source=self._client, ledger=ledger, clock=clock, request_pass=ask)
+        self._desk = desk = Desk(
+            ledger=ledger,
+            books=books,
+            client=self._client,
             clock=clock,
-            sink=self._dispatch.take,
-            on_unreadable=self._dispatch.take_unreadable,
+            is_shut=self._locks.is_shut,
+            on_unconfirmed=self._dispatch.take_tidings,
         )
-        self._witness = RestWitness(
-            settings.deribit_http_url, client_id, client_secret, clock=clock
-        )
-        books = Books(ledger, on_foreign_fill=lambda: self._dispatch.request_pass("foreign fill"))
-        desk = Desk(ledger=ledger, books=books, client=self._client, clock=clock)
-        self._account = AccountStream(
-            books, on_overflow=lambda: self._dispatch.request_pass("overflow")
-        )
+        self._account = AccountStream(books, on_overflow=lambda: ask("overflow"))
         self._fleet = Fleet(
             supervisor=self._supervisor,
             catalog=load_catalog(),
@@ -129,8 +132,9 @@ class App:
                 desk=desk,
                 market=self._client,
                 authority=self._authority,
+                locks=self._locks,
                 clock=clock,
-                request_pass=self._dispatch.request_pass,
+                request_pass=ask,
             ),
             standings=standings_in(checkpoint.load()),
         )
@@ -144,9 +148,14 @@ class App:
             interval_s=settings.reconcile_interval_s,
             on_pass=lambda run: self._dispatch.take_pass(run, is_live=self._client.is_live),
             instrument_names=self._fleet.instrument_names,
+            on_history=self._dispatch.take_history,
+            on_stream_suspect=self._client.suspect_private_stream,
         )
         self._dispatch.connect(
-            fleet=self._fleet, account=self._account, reconciler=self._reconciler
+            fleet=self._fleet,
+            account=self._account,
+            reconciler=self._reconciler,
+            locks=self._locks,
         )
         self._stall = StallGuard(
             clock=clock,
@@ -156,6 +165,8 @@ class App:
         self._vitals = Vitals(
             supervisor=self._supervisor,
             authority=self._authority,
+            locks=self._locks,
+            troubles=self._troubles,
             state_file=state_file,
             ledger=ledger,
             reconciler=self._reconciler,
@@ -254,6 +265,9 @@ class App:
         add = self._supervisor.add_child
         add(ChildSpec(name=SESSION, start=self._link.run, backoff=SESSION_BACKOFF))
         add(ChildSpec(name="account stream", start=self._account.run))
+        add(ChildSpec(name="troubles", start=self._troubles.run))
+        add(ChildSpec(name="locks", start=self._locks.run))
+        add(ChildSpec(name="instruments", start=self._fleet.instruments.run))
         add(ChildSpec(name="reconciler", start=self._reconciler.run))
         add(ChildSpec(name="stall guard", start=self._stall.run))
         add(ChildSpec(name="watchdog", start=lambda: self._watchdog.run(self._vitals.not_alive)))
@@ -323,6 +337,9 @@ class App:
                 if child.name.startswith(CHILD_PREFIX)
             )
         )
+        if self._client.is_live:
+            _step("withdrawing entries")
+            await withdraw_entries(self._ledger, self._desk, self._client, self._clock)
         _step("saving the checkpoint")
         await self._remove("checkpoint")
         if self._ready.is_set():  # else the last one says more than this start knows
@@ -380,8 +397,11 @@ class App:
 
     def _on_child_event(self, event: ChildEvent) -> None:
         log_child_event(event)
-        if event.kind is ChildEventKind.MISCONFIGURED and event.name == SESSION:
-            # Before the first good reconcile a wrong key ends the start; later it is retried.
+        if event.kind is not ChildEventKind.MISCONFIGURED or event.name != SESSION:
+            return
+        if self._client.epoch == 0:
+            # A key that never worked ends the start. One that did, and was revoked or cut down, is
+            # tried again ever more rarely: positions are held, and their stops rest meanwhile.
             self._refusal = event.reason
 
     def _on_signal(self, number: int) -> None:

@@ -136,6 +136,8 @@ def _position(trade: Mapping[str, Any] | None) -> str:
 
 
 def _waits_for(strategy: Mapping[str, Any]) -> str:
+    if strategy["refusal"] is not None and strategy["trade"] is None:
+        return _clean(strategy["refusal"])
     if strategy["cooldownUntilTime"] is not None:
         return f"rest until {_time(strategy['cooldownUntilTime'])}"
     failed = [item for item in strategy["checkpoints"] if not item["passed"]]

@@ -21,6 +21,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, V
 from vigil.errors import Misconfigured
 
 Environment = Literal["paper", "testnet", "live"]
+AuthMethodName = Literal["signature", "credentials"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 LogFormat = Literal["auto", "console", "json"]
 
@@ -71,6 +72,9 @@ class Settings(BaseModel):
     )
     client_secret: SecretStr | None = Field(
         default=None, min_length=1, description="the secret of the same API key"
+    )
+    auth_method: Annotated[AuthMethodName, BeforeValidator(_lower)] = Field(
+        default="signature", description="one of signature, credentials"
     )
     api_token: SecretStr | None = Field(
         default=None,

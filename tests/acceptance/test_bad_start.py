@@ -44,10 +44,12 @@ async def test_an_amount_below_the_minimum(vigil: Any) -> None:
     refuses(vigil, "activeStrategies[0].config.tradeSize", "minimum")
 
 
+@pytest.mark.fault("E30")
 async def test_a_wrong_key(vigil: Any) -> None:
     vigil.write_state(strategy("eager"))
     vigil.env["VIGIL_CLIENT_SECRET"] = "not-the-secret"
     refuses(vigil, "VIGIL_CLIENT_SECRET")
+    assert vigil.wait() == 2
     assert "not-the-secret" not in vigil.text()
 
 

@@ -9,7 +9,7 @@ from processes import CLIENT_ID, PaperAccount, Vigil, eventually, free_port, str
 
 from vigil.clock import SystemClock
 from vigil.paper.server import PaperServer
-from vigil.paper.session.sessions import CLIENT_SECRET
+from vigil.paper.session.keys import CLIENT_SECRET
 from vigil.paper.venue import Venue
 
 pytestmark = pytest.mark.slow

@@ -100,6 +100,16 @@ async def test_the_right_to_trade_follows_session_and_passes(dispatch, rig, stor
     assert rig.authority.refusal == refusal
 
 
+async def test_nothing_is_opened_while_the_exchanges_history_is_in_question(dispatch, rig):
+    """Whatever passes and sessions come meanwhile. FAULTS E37."""
+    dispatch.take_pass(a_pass("ok"), is_live=True)
+    dispatch.take_history("entry 7 is gone")
+    dispatch.take_pass(a_pass("ok"), is_live=True)
+    assert rig.authority.refusal == "entry 7 is gone"
+    dispatch.take_history(None)
+    assert rig.authority.refusal is None
+
+
 async def test_a_new_session_asks_for_a_pass_by_its_own_name(dispatch, rig):
     causes = []
     rig.reconciler.request = causes.append

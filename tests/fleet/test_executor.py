@@ -8,7 +8,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from rig import BUY, INVERSE, LINEAR, SELL, Brain
-from vigil.domain.order import OrderStatus
+from vigil.domain.order import OrderStatus, Role
 from vigil.domain.standing import AnalysisState
 from vigil.domain.trade import ExitReason
 from vigil.fleet import executor as executors
@@ -286,6 +286,7 @@ async def test_a_wish_to_leave_closes_the_trade(stage, rig):
 async def test_a_close_that_is_not_confirmed_asks_for_a_pass(stage, rig):
     await rig.enter()
     rig.venue.refuse("private/sell", 13028, "temporarily_unavailable")
+    rig.venue.refuse("private/get_positions", 13028, "temporarily_unavailable")
     rig.brain.decide = wish(Exit(reason="enough"))
     await stage.start()
     await stage.quotes_until(lambda: "close not confirmed" in rig.requested)
@@ -299,11 +300,26 @@ async def test_an_entry_in_doubt_asks_for_a_pass_and_is_not_repeated(stage, rig)
     rig.venue.refuse("private/buy", 13028, "temporarily_unavailable")
     rig.brain.decide = once_flat(ENTER)
     executor = await stage.start()
-    await stage.quotes_until(lambda: rig.requested == ["order in doubt"])
     with capture_logs() as lines:
+        await stage.quotes_until(lambda: rig.requested == ["order in doubt"])
         await stage.quotes_until(lambda: refusals(lines))
     assert refusals(lines) == ["order_in_doubt"]
     assert executor.analysis_state is AnalysisState.SIGNAL_DETECTED
+    assert rig.venue.acts() == ["private/buy"]
+
+
+async def test_an_order_in_doubt_of_another_strategy_takes_its_direction_on_the_instrument(
+    stage, rig
+):
+    """FAULTS §4.3."""
+    rig.venue.refuse("private/buy", 13028, "temporarily_unavailable")
+    other = Author(strategy_id="other", strategy_name="Scripted")
+    await rig.desk.enter(await rig.approved(), instrument_name=LINEAR, author=other)
+    rig.brain.decide = once_flat(ENTER)
+    await stage.start()
+    with capture_logs() as lines:
+        await stage.quotes_until(lambda: refusals(lines))
+    assert refusals(lines) == ["order_in_doubt"]
     assert rig.venue.acts() == ["private/buy"]
 
 
@@ -345,6 +361,77 @@ async def test_each_change_of_the_reason_is_one_line(stage, rig):
         await stage.quotes_until(lambda: len(seen) > count + 2)
     assert refusals(lines) == ["trading_not_allowed", "paused", "trading_not_allowed", "paused"]
     assert executor.analysis_state is AnalysisState.PAUSED
+
+
+@pytest.mark.fault("N15")
+async def test_nothing_is_opened_on_quotes_that_come_late(stage, rig):
+    """They are four seconds old when they come, and say so themselves."""
+    rig.server.faults.arm("delay-notification", channel="ticker.*", delay_s=4, count=10**6)
+    await rig.client.watch([LINEAR])
+    rig.fleet.quote = lambda ticker: stage.executor.quote(ticker)
+    rig.brain.decide = wish(ENTER)
+    with capture_logs() as lines:
+        executor = await stage.start()
+        await rig.until(lambda: refusals(lines))
+    assert refusals(lines) == ["stale_data"]
+    assert executor.refusal.startswith("stale_data: quote is ")
+    assert rig.venue.acts() == []
+
+
+@pytest.mark.fault("N15")
+async def test_a_ticker_that_falls_silent_is_a_reason_of_its_own_and_passes(stage, rig):
+    executor = await stage.start()
+    await stage.quotes_until(lambda: executor.analysis_state is AnalysisState.ANALYZING)
+    await rig.client.watch([LINEAR])
+    rig.fleet.quote = lambda ticker: stage.executor.quote(ticker)
+    muted = rig.server.faults.arm("mute-channel", channel="ticker.*")
+    await rig.until(lambda: (executor.refusal or "").startswith("stale_data: "))
+    assert rig.client.is_live
+    rig.server.faults.disarm(muted.number)
+    await rig.until(lambda: executor.refusal is None)
+
+
+@pytest.mark.fault("E32")
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        (10009, "not_enough_funds"),
+        (10039, "not_enough_funds_in_currency"),
+        (10013, "pme_max_total_open_orders"),
+        (10018, "non_pme_max_future_position_size"),
+        (10032, "whole_cost_too_low"),
+    ],
+)
+async def test_what_the_account_cannot_afford_is_refused_once_and_then_rested(
+    stage, rig, code, message
+):
+    rig.venue.refuse("private/buy", code, message, times=99)
+    rig.brain.decide = once_flat(ENTER)
+    with capture_logs() as lines:
+        executor = await stage.start()
+        seen = rig.brain.lives[-1].seen
+        await stage.quotes_until(lambda: len(seen) >= 30)
+    assert rig.venue.acts() == ["private/buy"]
+    assert (executor.state.entry, executor.state.rejections) == (None, 1)
+    assert refusals(lines)[-1] == "rejected_before"
+    assert "order in doubt" not in rig.requested
+    assert executor.state.retry_ms - rig.client.exchange_now_ms() <= 5_000
+    assert (await rig.rows("t1"))[Role.ENTRY].status is OrderStatus.REJECTED
+
+
+@pytest.mark.fault("E32")
+async def test_without_money_in_the_account_no_order_is_in_doubt(stage, rig):
+    """The exchange itself says no: everything was transferred away."""
+    summary = await rig.client.account_summary("USDC")
+    rig.server.deeds.do("transfer", currency="USDC", amount=-summary.balance)
+    rig.brain.decide = once_flat(ENTER)
+    executor = await stage.start()
+    await stage.quotes_until(lambda: executor.state.rejections == 1)
+    assert executor.state.entry is None
+    assert rig.venue.acts() == ["private/buy"]
+    assert rig.position(LINEAR) == 0
+    await rig.reconcile()
+    await rig.assert_agreement()
 
 
 async def test_paused_it_keeps_its_trade_and_goes_on_protecting_it(stage, rig):

@@ -193,6 +193,7 @@ async def test_a_flatten_in_doubt_is_not_sent_twice(rig, fleet):
     await reaches(rig, "a", AnalysisState.POSITION_OPEN)
     trade = fleet.executor("a").state.trade
     rig.venue.refuse("private/sell", 13028, "temporarily_unavailable")
+    rig.venue.refuse("private/get_positions", 13028, "temporarily_unavailable")
     await put_in_force(rig, wanted("a", status="stopped", onStop="flatten"))
     await rig.until(lambda: fleet.child("a").restarts >= 3)
     assert rig.venue.acts().count("private/sell") == 1

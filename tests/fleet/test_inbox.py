@@ -6,18 +6,31 @@ from decimal import Decimal
 import pytest
 from msgspec.structs import replace
 
+from vigil.domain.instrument import Instrument, Kind
 from vigil.domain.market import Ticker
 from vigil.domain.order import Direction
 from vigil.domain.trade import Trade, TradeStatus
 from vigil.errors import Transient
 from vigil.fleet.inbox import Inbox, Overflow
-from vigil.trading.pipeline import QuoteSeen, TradeChanged
+from vigil.trading.pipeline import InstrumentChanged, QuoteSeen, TradeChanged
 
 TICKER = Ticker(
     instrument_name="BTC_USDC-PERPETUAL",
     timestamp_ms=0,
     mark_price=Decimal(95_000),
     index_price=Decimal(95_000),
+)
+
+INSTRUMENT = Instrument(
+    instrument_name="BTC_USDC-PERPETUAL",
+    kind=Kind.FUTURE,
+    is_linear=True,
+    base_currency="BTC",
+    quote_currency="USDC",
+    settlement_currency="USDC",
+    contract_size=Decimal("0.0001"),
+    min_trade_amount=Decimal("0.0001"),
+    tick_size=Decimal("0.5"),
 )
 
 
@@ -52,6 +65,26 @@ async def test_of_several_unread_quotes_only_the_newest_is_read():
     assert not reading.done(), "no quote is read twice"
     inbox.put_quote(quote(5))
     assert await reading == QuoteSeen(ticker=quote(5))
+
+
+async def test_a_quote_carries_when_it_came():
+    inbox = Inbox()
+    inbox.put_quote(quote(1), 10.0)
+    inbox.put_quote(quote(2), 11.5)
+    assert await inbox.get() == QuoteSeen(ticker=quote(2), arrived_s=11.5)
+
+
+async def test_the_newest_word_on_the_instrument_comes_first_and_outlives_a_new_start():
+    inbox = Inbox()
+    inbox.put(news(0))
+    for tick_size in (1, 5):
+        inbox.put_instrument(replace(INSTRUMENT, tick_size=Decimal(tick_size)))
+    inbox.clear()
+    inbox.put(news(1))
+    assert await inbox.get() == InstrumentChanged(
+        instrument=replace(INSTRUMENT, tick_size=Decimal(5))
+    )
+    assert await inbox.get() == news(1)
 
 
 async def test_news_comes_before_quotes_all_of_it_and_in_order():

@@ -37,6 +37,8 @@ class Whole:
         self.vitals = Vitals(
             supervisor=rig.supervisor,
             authority=rig.authority,
+            locks=rig.locks,
+            troubles=rig.troubles,
             state_file=self.state_file,
             ledger=rig.ledger,
             reconciler=rig.reconciler,
@@ -199,6 +201,20 @@ async def test_a_command_on_a_broken_file_changes_nothing_and_says_where_it_is_b
     assert (problem.line, problem.column) == (1, 23)
     assert whole.operations.health().status is HealthStatus.DEGRADED
     assert whole.status("a").is_running
+
+
+@pytest.mark.fault("E6")
+async def test_a_lock_is_shown_with_the_strategy_and_in_the_health_of_the_whole(whole, rig):
+    await analyzing(whole)
+    assert whole.status("a").refusal is None
+    rig.server.deeds.do("lock-platform", price_index="btc_usdc")
+    await rig.until(lambda: whole.status("a").refusal)
+    assert whole.status("a").refusal == "platform_locked: trading on btc_usdc is locked"
+    assert whole.status("b").refusal is None, "it does not run"
+    report = whole.operations.health()
+    assert report.status is HealthStatus.DEGRADED
+    assert report.reasons == ("platform_locked: trading on btc_usdc is locked",)
+    assert whole.operations.readiness().is_ready, "other instruments are traded"
 
 
 async def test_positions_show_both_sides_of_every_instrument(whole, rig):

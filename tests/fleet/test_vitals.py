@@ -50,6 +50,8 @@ class Body:
         self.vitals = Vitals(
             supervisor=rig.supervisor,
             authority=rig.authority,
+            locks=rig.locks,
+            troubles=rig.troubles,
             state_file=self.state_file,
             ledger=rig.ledger,
             reconciler=rig.reconciler,
@@ -106,6 +108,47 @@ async def test_a_loop_that_is_slow_to_reconcile_alone_is_no_stall(body):
     body.clock.ahead_s = LOOP_BEAT_AGE_S_MAX + 1
     body.stall.last_beat_s = body.clock.elapsed_s()
     assert body.vitals.not_alive() is None
+
+
+@pytest.mark.fault("E6", "E31")
+@pytest.mark.parametrize(
+    ("deed", "fields", "name", "what"),
+    [
+        ("lock-platform", {"price_index": "btc_usd"}, "platform_locked", "trading on btc_usd"),
+        ("maintenance", {}, "maintenance", "maintenance is announced"),
+        ("lock-account", {"currency": "ETH"}, "account_locked", "the account is locked in ETH"),
+    ],
+)
+async def test_a_lock_degrades_and_is_named(body, rig, deed, fields, name, what):
+    rig.server.deeds.do(deed, **fields)
+    await rig.until(lambda: name in body.reasons)
+    assert body.reasons[name].startswith(what)
+    assert body.health is Health.DEGRADED
+    assert body.vitals.not_alive() is None
+
+
+@pytest.mark.fault("E33")
+@pytest.mark.parametrize("offset_ms", [2_000, -2_000])
+async def test_a_clock_that_is_off_degrades_is_an_incident_and_both_pass(body, rig, offset_ms):
+    rig.supervisor.add_child(ChildSpec(name="troubles", start=rig.troubles.run, backoff=QUICK))
+    rig.server.deeds.do("skew-clock", offset_ms=offset_ms)
+    await rig.drop_session()
+    await rig.until(lambda: "clock_skewed" in body.reasons)
+    assert "ms ahead of ours" in body.reasons["clock_skewed"]
+    assert body.health is Health.DEGRADED
+
+    async def told():
+        return {one.kind for one in (await rig.incidents()).values()}
+
+    assert await rig.until(told) == {"clock_skewed"}
+    rig.server.deeds.do("skew-clock", offset_ms=0)
+    await rig.drop_session()
+    await rig.until(lambda: "clock_skewed" not in body.reasons)
+
+    async def nothing_told():
+        return not await told()
+
+    await rig.until(nothing_told)
 
 
 async def test_an_exchange_outage_degrades_and_never_silences_the_watchdog(body, rig):

@@ -97,10 +97,35 @@ def test_misconfiguration_is_retried_slowly_and_is_not_counted_as_a_storm():
     for at_s in range(50):
         decision = decide(child, Outcome.MISCONFIGURED, history, now_s=float(at_s), seed=at_s)
         assert isinstance(decision, Restart)
-        assert 30.0 <= decision.delay_s <= 60.0
+        assert 30.0 <= decision.delay_s <= 600.0
         history = decision.history
     assert history.failures_in_row == 1
     assert history.restarts == 50
+
+
+def test_the_more_often_only_a_person_could_help_the_more_rarely_it_is_tried():
+    child, bounds = spec(), []
+    for failures in (1, 2, 3, 4, 5, 10_000):
+        delays = [child.misconfigured_delay_s(failures, random.Random(seed)) for seed in range(200)]
+        bounds.append((min(delays), max(delays)))
+    lows, highs = zip(*bounds, strict=True)
+    assert 30 <= lows[0] < highs[0] <= 60
+    assert 60 <= lows[1] < highs[1] <= 120
+    assert 300 <= lows[-1] < highs[-1] <= 600
+    assert list(highs) == sorted(highs)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "ran_s", "in_row"),
+    [
+        pytest.param(Outcome.MISCONFIGURED, 0.0, 4, id="once more"),
+        pytest.param(Outcome.MISCONFIGURED, 3600.0, 1, id="after a good while"),
+        pytest.param(Outcome.CRASHED, 0.0, 0, id="something else"),
+    ],
+)
+def test_only_ends_in_a_row_make_it_rarer(outcome, ran_s, in_row):
+    decision = decide(spec(), outcome, History(misconfigured_in_row=3), ran_s=ran_s)
+    assert decision.history.misconfigured_in_row == in_row
 
 
 @given(

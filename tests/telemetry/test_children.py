@@ -53,3 +53,12 @@ def test_only_what_is_known_is_said():
     assert logged(ChildEventKind.STOPPED).keys() == {"event", "log_level", "child"}
     line = logged(ChildEventKind.RESTARTING, restarts=2, reason="no route", delay_s=1.23456)
     assert (line["restarts"], line["reason"], line["delay_s"]) == (2, "no route", 1.23)
+
+
+def test_what_was_foreseen_and_goes_on_is_told_once_and_a_surprise_every_time():
+    def level(error, **facts):
+        return logged(ChildEventKind.RESTARTING, error=error, **facts)["log_level"]
+
+    assert level(Transient("no route")) == "warning"
+    assert level(Transient("no route"), is_repeated=True) == "debug"
+    assert level(RuntimeError("boom"), is_repeated=True) == "warning"

@@ -82,6 +82,7 @@ RAZOR = StrategyStatus(
     daily_trades=3,
     daily_trades_max=150,
     checkpoints=(Checkpoint(name="rsi", value="31.2", wanted="< 35", is_passed=True),),
+    refusal="platform_locked: trading on btc_usdc is locked",
 )
 HEALTHY = HealthReport(
     status=HealthStatus.HEALTHY,

@@ -82,6 +82,7 @@ async def test_strategy_status_lists_wanted_actual_and_why(client):
     assert first["checkpoints"] == [
         {"name": "rsi", "value": "31.2", "wanted": "< 35", "passed": True}
     ]
+    assert first["refusal"] == "platform_locked: trading on btc_usdc is locked"
 
 
 @pytest.mark.parametrize("key", ["id", "strategyId"])

@@ -1,4 +1,4 @@
-"""The account's own stream: every order event and fill the session hears, into the books.
+"""The account's own stream: every order event, fill and late answer of the session, into the books.
 
 It serves the whole account and not a strategy, so that what happens to a position is booked also
 while its strategy is stopped, crashed or quarantined.
@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import structlog
 
+from vigil.deribit.outcome import LateReply
 from vigil.desk.books import Books
 from vigil.domain.events import FillsReceived, OrderReceived
 from vigil.domain.order import Fill, Order
@@ -30,10 +31,10 @@ class AccountStream:
     def __init__(self, books: Books, *, on_overflow: Callable[[], None]) -> None:
         self._books = books
         self._on_overflow = on_overflow
-        self._backlog: deque[OrderReceived | FillsReceived] = deque()
+        self._backlog: deque[OrderReceived | FillsReceived | LateReply] = deque()
         self._arrived = asyncio.Event()
 
-    def put(self, event: OrderReceived | FillsReceived) -> None:
+    def put(self, event: OrderReceived | FillsReceived | LateReply) -> None:
         """Take one event. Never blocks."""
         if len(self._backlog) >= BACKLOG_MAX:
             self._backlog.clear()
@@ -50,11 +51,16 @@ class AccountStream:
             self._arrived.clear()
             orders: list[Order] = []
             fills: list[Fill] = []
+            late: list[LateReply] = []
             while self._backlog:
                 event = self._backlog.popleft()
                 if isinstance(event, OrderReceived):
                     orders.append(event.order)
+                elif isinstance(event, LateReply):
+                    late.append(event)
                 else:
                     fills.extend(event.fills)
             await self._books.book_orders(orders)
             await self._books.book_fills(fills)
+            for reply in late:
+                await self._books.book_late_reply(reply)

@@ -23,6 +23,7 @@ from vigil.domain.standing import AnalysisState
 from vigil.domain.trade import ExitReason, Trade
 from vigil.fleet.authority import Authority
 from vigil.fleet.inbox import Inbox
+from vigil.fleet.locks import Locks
 from vigil.ledger.ledger import Ledger
 from vigil.trading.execution import Author
 from vigil.trading.pipeline import (
@@ -31,6 +32,7 @@ from vigil.trading.pipeline import (
     Command,
     OwnOrderChanged,
     PlaceEntry,
+    QuoteSeen,
     StrategyState,
     Surroundings,
     TightenStop,
@@ -38,7 +40,7 @@ from vigil.trading.pipeline import (
     analysis_state,
     step,
 )
-from vigil.trading.risk import Approved, Reason, Refused
+from vigil.trading.risk import Approved, Reason, Refused, refuse_by_market
 from vigil.trading.signal import Strategy
 
 log = structlog.get_logger(__name__)
@@ -71,6 +73,7 @@ class Tools:
     desk: Desk
     market: MarketData
     authority: Authority
+    locks: Locks
     clock: Clock
     request_pass: Callable[[str], None]
 
@@ -98,6 +101,7 @@ class Executor:
         )
         self._is_resumed = False
         self._is_entering = False
+        self._arrived_s: float | None = None
         self._last_refusal: Reason | None = None
         self._last_shown: AnalysisState | None = None
 
@@ -120,6 +124,25 @@ class Executor:
         """The instrument that it watches and trades."""
         return self._state.instrument.instrument_name
 
+    @property
+    def refusal(self) -> str | None:
+        """Why it may open nothing now, whatever it wishes; None when nothing is against it."""
+        tools, state = self._tools, self._state
+        if tools.authority.refusal is not None:
+            return f"{Reason.TRADING_NOT_ALLOWED}: {tools.authority.refusal}"
+        closure = tools.locks.against(state.instrument)
+        if closure is not None:
+            return f"{closure.kind}: {closure.detail}"
+        if state.ticker is None:
+            return None
+        refused = refuse_by_market(
+            state.instrument,
+            state.ticker,
+            now_ms=tools.market.exchange_now_ms(),
+            waited_ms=self._waited_ms(),
+        )
+        return None if refused is None else f"{refused.reason}: {refused.detail}"
+
     def standing(self) -> dict[str, Any] | None:
         """What the checkpoint keeps of the strategy, as JSON values; None before it has resumed."""
         if not self._is_resumed:
@@ -135,7 +158,11 @@ class Executor:
 
     def quote(self, ticker: Ticker) -> None:
         """Hand it a quote."""
-        self._inbox.put_quote(ticker)
+        self._inbox.put_quote(ticker, self._tools.clock.elapsed_s())
+
+    def instrument_changed(self, instrument: Instrument) -> None:
+        """Hand it what its instrument is from now on."""
+        self._inbox.put_instrument(instrument)
 
     def trade_changed(self, trade: Trade) -> None:
         """Hand it news of one of its trades."""
@@ -152,6 +179,8 @@ class Executor:
             await self._resume()
             while True:
                 event = await self._inbox.get()
+                if isinstance(event, QuoteSeen):
+                    self._arrived_s = event.arrived_s
                 result = step(self._state, self._strategy, event, self._surroundings())
                 self._state = result.state
                 self._show_refusals(result.refusals)
@@ -239,7 +268,16 @@ class Executor:
         return Surroundings(
             now_ms=self._tools.market.exchange_now_ms(),
             trading_refusal=self._tools.authority.refusal,
+            in_doubt=self._tools.books.directions_in_doubt(self.instrument_name),
+            closure=self._tools.locks.against(self._state.instrument),
+            now_s=self._tools.clock.elapsed_s(),
         )
+
+    def _waited_ms(self) -> int:
+        """How long ago the last quote came."""
+        if self._arrived_s is None:
+            return 0
+        return round((self._tools.clock.elapsed_s() - self._arrived_s) * 1000)
 
     async def _carry_out(self, command: Command) -> None:
         desk = self._tools.desk

@@ -19,9 +19,10 @@ from vigil.domain.market import Ticker
 from vigil.domain.order import Role
 from vigil.domain.standing import AnalysisState, DesiredStatus
 from vigil.domain.trade import ExitReason
-from vigil.errors import Misconfigured, Rejected, Transient, VigilError
+from vigil.errors import Misconfigured, Transient, VigilError
 from vigil.fleet.desired import DesiredState, DesiredStrategy
 from vigil.fleet.executor import Executor, MarketData, Tools
+from vigil.fleet.instruments import Instruments
 from vigil.strategies.catalog import (
     BrokenStrategy,
     Catalog,
@@ -105,8 +106,16 @@ class Fleet:
         self._tools = tools
         self._standings = dict(standings)
         self._members: dict[str, _Member] = {}
-        self._instruments: dict[str, Instrument] = {}
         self._quotes: dict[str, list[Executor]] = defaultdict(list)
+        self._were_open: dict[str, bool] = {}
+        self.instruments = Instruments(
+            source=market,
+            ledger=tools.ledger,
+            books=tools.books,
+            clock=tools.clock,
+            on_change=self._instrument_changed,
+            request_pass=tools.request_pass,
+        )
         self._is_started = False
 
     @property
@@ -117,7 +126,7 @@ class Fleet:
     def instrument_names(self) -> frozenset[str]:
         """The instruments that strategies of the file trade and that the exchange knows."""
         wanted = {member.strategy.instrument_name for member in self._members.values()}
-        return frozenset(wanted & self._instruments.keys())
+        return frozenset(wanted & self.instruments.names)
 
     async def validate(self, desired: DesiredState) -> None:
         """Check what only the catalog and the exchange know.
@@ -126,11 +135,12 @@ class Fleet:
 
         Raises: StateFileRefused, naming the field and the fix.
         """
+        tickers: dict[str, Ticker] = {}
         for wanted in desired.strategies:
             strategy = self._build(desired, wanted)
             if wanted.status is DesiredStatus.STOPPED or not self._market.is_live:
                 continue
-            await self._check_instrument(desired, wanted, strategy)
+            await self._check_instrument(desired, wanted, strategy, tickers)
 
     async def apply(self, desired: DesiredState) -> None:
         """Make what runs equal to `desired`, which must have passed `validate`.
@@ -199,8 +209,18 @@ class Fleet:
 
     def quote(self, ticker: Ticker) -> None:
         """Hand a quote to every strategy of its instrument."""
-        for executor in self._quotes.get(ticker.instrument_name, ()):
+        name = ticker.instrument_name
+        for executor in self._quotes.get(name, ()):
             executor.quote(ticker)
+        was_open = self._were_open.get(name)
+        if was_open is not ticker.is_open:
+            self._were_open[name] = ticker.is_open
+            if was_open is not None:  # what opens or closes may come back as another
+                self.instruments.read_again(name)
+
+    def _instrument_changed(self, instrument: Instrument) -> None:
+        for executor in self._quotes.get(instrument.instrument_name, ()):
+            executor.instrument_changed(instrument)
 
     def standings(self) -> dict[str, dict[str, Any]]:
         """What the checkpoint keeps of each strategy: as it is now, or as it was last."""
@@ -301,7 +321,7 @@ class Fleet:
         executor = Executor(
             author=Author(strategy_id=desired.id, strategy_name=desired.name),
             strategy=strategy,
-            instrument=await self._instrument(strategy.instrument_name),
+            instrument=await self.instruments.get(strategy.instrument_name),
             is_paused=desired.status is DesiredStatus.PAUSED,
             memory=self._standings.get(desired.id, {}).get("memory"),
             tools=self._tools,
@@ -320,19 +340,6 @@ class Fleet:
             listeners.remove(executor)
             member.executor = None
 
-    async def _instrument(self, name: str) -> Instrument:
-        known = self._instruments.get(name)
-        if known is None:
-            try:
-                known = await self._market.instrument(name)
-            except Rejected as refusal:
-                raise Misconfigured(
-                    f"config.instrument {name!r} is not known at the exchange ({refusal}); "
-                    "correct it in the state file"
-                ) from refusal
-            self._instruments[name] = known
-        return known
-
     def _build(self, desired: DesiredState, wanted: DesiredStrategy) -> Strategy:
         try:
             return self._catalog.build(wanted.name, wanted.config)
@@ -345,12 +352,18 @@ class Fleet:
             raise desired.refusal(wanted.id, field, invalid.reason, fix) from invalid
 
     async def _check_instrument(
-        self, desired: DesiredState, wanted: DesiredStrategy, strategy: Strategy
+        self,
+        desired: DesiredState,
+        wanted: DesiredStrategy,
+        strategy: Strategy,
+        tickers: dict[str, Ticker],
     ) -> None:
         name = strategy.instrument_name
         try:
-            instrument = await self._instrument(name)
-            ticker = await self._market.ticker(name)
+            instrument = await self.instruments.get(name)
+            # Asked once for all strategies of an instrument: questions cost rate-limit credit.
+            ticker = tickers.get(name) or await self._market.ticker(name)
+            tickers[name] = ticker
         except Misconfigured as unknown:
             raise desired.refusal(
                 wanted.id,

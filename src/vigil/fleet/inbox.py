@@ -7,9 +7,16 @@ dropped: when it piles up beyond the bound, the reader is told to start over fro
 import asyncio
 from collections import deque
 
+from vigil.domain.instrument import Instrument
 from vigil.domain.market import Ticker
 from vigil.errors import Transient
-from vigil.trading.pipeline import OwnOrderChanged, QuoteSeen, StrategyEvent, TradeChanged
+from vigil.trading.pipeline import (
+    InstrumentChanged,
+    OwnOrderChanged,
+    QuoteSeen,
+    StrategyEvent,
+    TradeChanged,
+)
 
 
 class Overflow(Transient):
@@ -22,7 +29,8 @@ class Inbox:
     def __init__(self, capacity: int = 1_000) -> None:
         self._capacity = capacity
         self._news: deque[TradeChanged | OwnOrderChanged] = deque()
-        self._quote: Ticker | None = None
+        self._quote: QuoteSeen | None = None
+        self._instrument: InstrumentChanged | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._has_overflowed = False
 
@@ -31,9 +39,14 @@ class Inbox:
         """Whether own news waits to be read."""
         return bool(self._news)
 
-    def put_quote(self, ticker: Ticker) -> None:
-        """Keep `ticker` in place of an unread one."""
-        self._quote = ticker
+    def put_quote(self, ticker: Ticker, arrived_s: float | None = None) -> None:
+        """Keep `ticker`, which came at that loop time, in place of an unread one."""
+        self._quote = QuoteSeen(ticker=ticker, arrived_s=arrived_s)
+        self._wake()
+
+    def put_instrument(self, instrument: Instrument) -> None:
+        """Keep `instrument` in place of an unread one. It is in no ledger, so `clear` leaves it."""
+        self._instrument = InstrumentChanged(instrument=instrument)
         self._wake()
 
     def put(self, event: TradeChanged | OwnOrderChanged) -> None:
@@ -58,11 +71,14 @@ class Inbox:
         while True:
             if self._has_overflowed:
                 raise Overflow(f"more than {self._capacity} events waited")
+            if self._instrument is not None:
+                changed, self._instrument = self._instrument, None
+                return changed
             if self._news:
                 return self._news.popleft()
             if self._quote is not None:
                 quote, self._quote = self._quote, None
-                return QuoteSeen(ticker=quote)
+                return quote
             self._waiter = asyncio.get_running_loop().create_future()
             try:
                 await self._waiter

@@ -231,6 +231,7 @@ class Operations:
             checkpoints=() if state is None else state.checkpoints,
             last_error=None if child is None else child.last_error,
             restarts=0 if child is None else child.restarts,
+            refusal=None if executor is None else executor.refusal,
         )
 
 

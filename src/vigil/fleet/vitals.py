@@ -8,7 +8,9 @@ from collections.abc import Iterator
 
 from vigil.clock import Clock
 from vigil.fleet.authority import Authority
+from vigil.fleet.locks import Locks
 from vigil.fleet.state_file import StateFile
+from vigil.fleet.troubles import TroubleLog
 from vigil.ledger.ledger import Ledger
 from vigil.reconcile.reconciler import PASS_TIMEOUT_S, Reconciler
 from vigil.supervision.health import Assessment, Beat, Fact, Severity, assess
@@ -31,6 +33,8 @@ class Vitals:
         *,
         supervisor: Supervisor,
         authority: Authority,
+        locks: Locks,
+        troubles: TroubleLog,
         state_file: StateFile,
         ledger: Ledger,
         reconciler: Reconciler,
@@ -40,6 +44,8 @@ class Vitals:
     ) -> None:
         self._supervisor = supervisor
         self._authority = authority
+        self._locks = locks
+        self._troubles = troubles
         self._state_file = state_file
         self._ledger = ledger
         self._reconciler = reconciler
@@ -77,6 +83,10 @@ class Vitals:
     def _facts(self) -> Iterator[Fact]:
         refusal = self._authority.refusal
         yield Fact(name="trading", is_ok=refusal is None, reason=refusal or "")
+        for scope, what in self._locks.closures.standing.items():
+            yield Fact(name=scope.kind.value, is_ok=False, reason=what)
+        for name, what in self._troubles.standing.items():
+            yield Fact(name=name, is_ok=False, reason=what)
         problem = self._state_file.problem
         yield Fact(
             name="state file",

@@ -86,9 +86,11 @@ class ChildSpec(Struct, frozen=True, kw_only=True):
         stop_timeout_s: How long a stop may take before the child is abandoned.
         stage: Children of a higher stage are stopped before those of a lower one; within a
             stage the youngest goes first.
-        misconfigured_retry_s: Bounds of the slow, even retry after `Misconfigured`. Slow, so
-            that a wrong key is no storm on the exchange; a retry, so that the person who
-            mends it elsewhere need not restart anything here.
+        misconfigured_retry_s: Bounds of the first retry after `Misconfigured`. Slow, so that a
+            wrong key is no storm on the exchange; a retry, so that the person who mends it
+            elsewhere need not restart anything here.
+        misconfigured_cap_s: Both bounds double with every further one in a row, up to this: an
+            exchange may lock out who tries too often.
     """
 
     name: str
@@ -99,6 +101,15 @@ class ChildSpec(Struct, frozen=True, kw_only=True):
     stop_timeout_s: float = 5.0
     stage: int = 0
     misconfigured_retry_s: tuple[float, float] = (30.0, 60.0)
+    misconfigured_cap_s: float = 600.0
+
+    def misconfigured_delay_s(self, failures: int, rng: random.Random) -> float:
+        """A delay after so many ends in a row, counted from 1, that only a person can mend."""
+        factor = 2.0 ** min(failures - 1, _DOUBLINGS_MAX)
+        low_s, high_s = self.misconfigured_retry_s
+        # The lower bound stays below the cap, so that many do not come back at one moment.
+        cap_s = max(self.misconfigured_cap_s, high_s)
+        return rng.uniform(min(low_s * factor, cap_s / 2), min(high_s * factor, cap_s))
 
 
 class History(Struct, frozen=True, kw_only=True):
@@ -108,9 +119,11 @@ class History(Struct, frozen=True, kw_only=True):
         failures_in_row: Unsettled ends since the last settled run.
         restarts_s: Times of the restarts that intensity still counts, loop seconds, oldest first.
         restarts: All restarts since the child was added or restarted by hand.
+        misconfigured_in_row: Ends since the last other one that only a person can mend.
     """
 
     failures_in_row: int = 0
+    misconfigured_in_row: int = 0
     restarts_s: tuple[float, ...] = ()
     restarts: int = 0
 
@@ -163,8 +176,10 @@ def on_exit(
     if outcome is Outcome.MISCONFIGURED:
         # Not counted against intensity: it is known that only a person can help, and waiting for
         # that person is not a storm.
-        waiting = replace(history, restarts=history.restarts + 1)
-        return Restart(delay_s=rng.uniform(*spec.misconfigured_retry_s), history=waiting)
+        has_settled = ran_s >= spec.backoff.settled_s
+        in_row = 1 if has_settled else min(history.misconfigured_in_row + 1, _FAILURES_COUNTED_MAX)
+        waiting = replace(history, restarts=history.restarts + 1, misconfigured_in_row=in_row)
+        return Restart(delay_s=spec.misconfigured_delay_s(in_row, rng), history=waiting)
 
     counted = _restarts_within(spec.intensity, history.restarts_s, now_s)
     if spec.intensity is not None and len(counted) >= spec.intensity.restarts_max:

@@ -63,6 +63,8 @@ class ChildEvent(Struct, frozen=True, kw_only=True):
         reason: In words, empty when the kind says all. May quote an error, so redact it.
         delay_s: For a restart, how long until it; for a stop, how long it took.
         error: What ended the child, with its traceback.
+        is_repeated: For a restart: it ended in these very words the time before, and has not done
+            well since.
     """
 
     kind: ChildEventKind
@@ -71,6 +73,7 @@ class ChildEvent(Struct, frozen=True, kw_only=True):
     reason: str = ""
     delay_s: float | None = None
     error: BaseException | None = None
+    is_repeated: bool = False
 
 
 class ChildStatus(Struct, frozen=True, kw_only=True):
@@ -228,6 +231,7 @@ class Supervisor:
             self._enter(child, ChildState.RUNNING)
             self._tell(child, ChildEventKind.STARTED)
             error = await self._run_once(child)
+            told_before = child.last_error
             if error is not None:
                 child.last_error = _in_words(error)
             outcome = _outcome_of(error)
@@ -260,7 +264,14 @@ class Supervisor:
                         else ChildEventKind.RESTARTING
                     )
                     text = child.last_error or "" if error is not None else "ended by itself"
-                    self._tell(child, kind, reason=text, delay_s=delay_s, error=error)
+                    self._tell(
+                        child,
+                        kind,
+                        reason=text,
+                        delay_s=delay_s,
+                        error=error,
+                        is_repeated=text == told_before and history.failures_in_row > 1,
+                    )
                     await self._clock.sleep(delay_s)
                 case _:
                     assert_never(decision)
@@ -333,6 +344,7 @@ class Supervisor:
         reason: str = "",
         delay_s: float | None = None,
         error: BaseException | None = None,
+        is_repeated: bool = False,
     ) -> None:
         event = ChildEvent(
             kind=kind,
@@ -341,6 +353,7 @@ class Supervisor:
             reason=reason,
             delay_s=delay_s,
             error=error,
+            is_repeated=is_repeated,
         )
         try:
             self._on_event(event)

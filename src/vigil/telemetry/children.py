@@ -9,7 +9,10 @@ log = structlog.get_logger(__name__)
 
 
 def log_child_event(event: ChildEvent) -> None:
-    """One line for one event; a traceback only where the end was a surprise."""
+    """One line for one event; a traceback only where the end was a surprise.
+
+    What was foreseen and goes on, such as an exchange that cannot be reached, is told once.
+    """
     facts: dict[str, object] = {"child": event.name}
     if event.restarts:
         facts["restarts"] = event.restarts
@@ -24,6 +27,8 @@ def log_child_event(event: ChildEvent) -> None:
             log.debug(event.kind.value, **facts)
         case ChildEventKind.STOPPED | ChildEventKind.FINISHED:
             log.info(event.kind.value, **facts)
+        case ChildEventKind.RESTARTING if event.is_repeated and isinstance(event.error, VigilError):
+            log.debug(event.kind.value, **facts)
         case ChildEventKind.RESTARTING:
             log.warning(event.kind.value, **facts)
         case _:

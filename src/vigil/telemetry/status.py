@@ -138,6 +138,8 @@ class StrategyStatus(Struct, frozen=True, kw_only=True):
         last_error: What ended its last run, in one line.
         restarts: How often it was restarted since this process started.
         next_restart_ms: When a crashed one is tried again; None when it is not waiting for that.
+        refusal: Why it may open nothing now, whatever it wishes: a stable word and its detail;
+            None when nothing is against it, or it is not running.
     """
 
     strategy_id: str
@@ -155,6 +157,7 @@ class StrategyStatus(Struct, frozen=True, kw_only=True):
     last_error: str | None = None
     restarts: int = 0
     next_restart_ms: int | None = None
+    refusal: str | None = None
 
 
 class PositionStatus(Struct, frozen=True, kw_only=True):

@@ -131,6 +131,7 @@ def strategy_shape(status: StrategyStatus) -> StrategyShape:
         last_error=status.last_error,
         restarts=status.restarts,
         next_restart_time=status.next_restart_ms,
+        refusal=status.refusal,
     )
 
 

@@ -183,6 +183,7 @@ class StrategyShape(Shape):
     last_error: str | None
     restarts: int
     next_restart_time: int | None
+    refusal: str | None
 
 
 class StrategiesReply(Shape):
