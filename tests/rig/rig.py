@@ -24,10 +24,13 @@ from pydantic import SecretStr
 
 from vigil.clock import SystemClock
 from vigil.deribit.client import DeribitClient
+from vigil.deribit.credits import Credits, Rate
+from vigil.deribit.credits import Pool as CreditPool
 from vigil.deribit.link import DeribitLink
 from vigil.deribit.outcome import Confirmed
 from vigil.deribit.rest import RestWitness
-from vigil.deribit.session import Deadlines
+from vigil.deribit.session import ApiKey, Deadlines
+from vigil.deribit.throttle import Throttle
 from vigil.desk.books import Books
 from vigil.desk.desk import Desk
 from vigil.domain.labels import parse_label
@@ -41,16 +44,21 @@ from vigil.fleet.desired import DesiredState, parse
 from vigil.fleet.dispatch import Dispatch
 from vigil.fleet.executor import Tools
 from vigil.fleet.fleet import Fleet
+from vigil.fleet.locks import Locks
+from vigil.fleet.troubles import TroubleLog
 from vigil.ledger.incidents import Incident
 from vigil.ledger.ledger import Ledger
 from vigil.ledger.runs import ReconciliationRun
 from vigil.paper.account.orders import PaperOrder
+from vigil.paper.reactions import Reaction
 from vigil.paper.refusals import Refusal
 from vigil.paper.server import PaperServer
-from vigil.paper.session.sessions import CLIENT_SECRET
-from vigil.paper.venue import Reaction, Venue
+from vigil.paper.session.credits import Limits as AccountLimits
+from vigil.paper.session.credits import Pool, PoolName
+from vigil.paper.session.keys import CLIENT_SECRET
+from vigil.paper.venue import Venue
 from vigil.paper.wire.framing import Request
-from vigil.reconcile import doubt, drift, reconciler
+from vigil.reconcile import doubt, drift, reconciler, vanishing
 from vigil.reconcile.reconciler import Reconciler
 from vigil.strategies.catalog import Catalog
 from vigil.strategies.parameters import Number, StrategyParameters
@@ -184,7 +192,17 @@ class Brain:
 class Rig:
     """All parts of Vigil that are not a process of their own. Made by `running_rig`."""
 
-    def __init__(self, path: Path, server: PaperServer, ledger: Ledger, clock: SystemClock) -> None:
+    def __init__(
+        self,
+        path: Path,
+        server: PaperServer,
+        ledger: Ledger,
+        clock: SystemClock,
+        *,
+        url: str | None = None,
+        deadlines: Deadlines | None = None,
+        throttle: Throttle | None = None,
+    ) -> None:
         self.path = path
         self.server = server
         self.venue: WatchedVenue = server.venue  # type: ignore[assignment]
@@ -194,28 +212,53 @@ class Rig:
         self.children: list[ChildEvent] = []
         self.runs: list[ReconciliationRun] = []
         self.requested: list[str] = []
+        self.suspicions: list[str] = []
+        self.venue_options: dict[str, Any] = {"limits": PLENTY}
+        self.histories: list[str | None] = []
         self.brain = Brain()
         self.authority = Authority()
-        self.dispatch = Dispatch(self.authority)
+        self.troubles = TroubleLog(ledger)
+        self.dispatch = Dispatch(self.authority, self.troubles)
         self.supervisor = Supervisor(
             clock=clock, rng=random.Random(1), on_event=self.children.append
         )
-        self.client = DeribitClient(clock, call_timeout_s=1.0)
+        self.client = DeribitClient(
+            clock,
+            call_timeout_s=1.0,
+            throttle=unhurried(clock) if throttle is None else throttle,
+            on_late=self.dispatch.take_late,
+        )
         self.link = DeribitLink(
             self.client,
-            url=server.websocket_url,
-            client_id=CLIENT_ID,
-            client_secret=SecretStr(CLIENT_SECRET),
+            url=server.websocket_url if url is None else url,
+            key=ApiKey(client_id=CLIENT_ID, secret=SecretStr(CLIENT_SECRET)),
             clock=clock,
+            dice=random.Random(2),
             sink=self.dispatch.take,
             on_unreadable=self.dispatch.take_unreadable,
-            deadlines=Deadlines(dial_s=2, call_s=2),
+            on_trouble=self.dispatch.take_trouble,
+            deadlines=Deadlines(dial_s=2, call_s=2) if deadlines is None else deadlines,
         )
         self.witness = RestWitness(
-            server.http_url, CLIENT_ID, SecretStr(CLIENT_SECRET), clock, timeout_s=2
+            server.http_url,
+            CLIENT_ID,
+            SecretStr(CLIENT_SECRET),
+            throttle=self.client.throttle,
+            exchange_now_ms=self.client.exchange_now_ms,
+            timeout_s=2,
         )
         self.books = Books(ledger, on_foreign_fill=lambda: self._request("foreign fill"))
-        self.desk = Desk(ledger=ledger, books=self.books, client=self.client, clock=clock)
+        self.locks = Locks(
+            source=self.client, ledger=ledger, clock=clock, request_pass=self._request
+        )
+        self.desk = Desk(
+            ledger=ledger,
+            books=self.books,
+            client=self.client,
+            clock=clock,
+            is_shut=self.locks.is_shut,
+            on_unconfirmed=self.dispatch.take_tidings,
+        )
         self.account = AccountStream(self.books, on_overflow=lambda: self._request("overflow"))
         self.fleet = self.new_fleet()
         self.reconciler = self.new_reconciler()
@@ -229,6 +272,7 @@ class Rig:
             desk=self.desk,
             market=self.client,
             authority=self.authority,
+            locks=self.locks,
             clock=self.clock,
             request_pass=self._request,
         )
@@ -254,12 +298,16 @@ class Rig:
             interval_s=interval_s,
             on_pass=self._on_pass,
             instrument_names=lambda: self.fleet.instrument_names() | {LINEAR, INVERSE},
+            on_history=self._on_history,
+            on_stream_suspect=self.suspicions.append,
         )
 
     def connect(self, one: Reconciler) -> None:
         """Make a reconciler the one in charge."""
         self.reconciler = one
-        self.dispatch.connect(fleet=self.fleet, account=self.account, reconciler=one)
+        self.dispatch.connect(
+            fleet=self.fleet, account=self.account, reconciler=one, locks=self.locks
+        )
 
     # --- waiting
 
@@ -471,16 +519,31 @@ class Rig:
         self.requested.append(cause)
         self.dispatch.request_pass(cause)
 
+    def _on_history(self, problem: str | None) -> None:
+        self.histories.append(problem)
+        self.dispatch.take_history(problem)
+
     def _on_pass(self, run: ReconciliationRun) -> None:
         self.runs.append(run)
         self.dispatch.take_pass(run, is_live=self.client.is_live)
+
+
+def unhurried(clock: SystemClock) -> Throttle:
+    """A client's side of limits that no test comes near."""
+    limits = dict.fromkeys(CreditPool, Rate(per_s=1e5, burst=1e5))
+    return Throttle(clock, Credits(limits, now_s=clock.elapsed_s()))
+
+
+# The exchange's side of them.
+PLENTY = AccountLimits().with_pools(dict.fromkeys(PoolName, Pool.of_rate(100_000, 100_000)))
 
 
 def quicken(monkeypatch: pytest.MonkeyPatch) -> None:
     """Cut the waits that are there for a real exchange's lag."""
     for module in (drift, reconciler):
         monkeypatch.setattr(module, "SETTLE_MS", SETTLE_MS)
-    monkeypatch.setattr(reconciler, "SECOND_LOOK_DELAY_S", 0.05)
+    monkeypatch.setattr(vanishing, "SECOND_LOOK_DELAY_S", 0.05)
+    monkeypatch.setattr(vanishing, "MASS_SPAN_MS", 100)
     monkeypatch.setattr(reconciler, "PASS_SPACING_S", 0.05)
     monkeypatch.setattr(doubt, "VALIDITY_MARGIN_MS", 20)
     monkeypatch.setattr(doubt, "INDEXING_DELAY_MS", 40)
@@ -488,23 +551,47 @@ def quicken(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @contextlib.asynccontextmanager
-async def running_rig(path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Rig]:
-    """A rig whose session is live; strategies and the reconciler's loop are a test's to start."""
+async def running_rig(
+    path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    road: Callable[[PaperServer], str] | None = None,
+    deadlines: Deadlines | None = None,
+    throttle: Throttle | None = None,
+    venue_limits: AccountLimits | None = None,
+) -> AsyncIterator[Rig]:
+    """A rig whose session is live; strategies and the reconciler's loop are a test's to start.
+
+    Args:
+        road: Where the session finds the exchange, when not at its own address.
+        throttle: Its client's side of the rate limits; by default no test comes near them.
+        venue_limits: The exchange's side, likewise.
+    """
     quicken(monkeypatch)
     clock = SystemClock()
-    server = PaperServer(WatchedVenue(now_ms=clock.now_ms()), clock, tick_interval_s=0.02)
+    venue = WatchedVenue(now_ms=clock.now_ms(), limits=venue_limits or PLENTY)
+    server = PaperServer(venue, clock, tick_interval_s=0.02)
     await server.start()
     ledger = await Ledger.open(
         path / LEDGER_NAME, environment="paper", account=CLIENT_ID, clock=clock
     )
-    rig = Rig(path, server, ledger, clock)
+    rig = Rig(
+        path,
+        server,
+        ledger,
+        clock,
+        url=None if road is None else road(server),
+        deadlines=deadlines,
+        throttle=throttle,
+    )
     supervising = asyncio.ensure_future(rig.supervisor.run())
     try:
         rig.start_session()
         rig.supervisor.add_child(
             ChildSpec(name="account stream", start=rig.account.run, backoff=QUICK)
         )
-        await rig.until(lambda: rig.client.is_live)
+        rig.supervisor.add_child(ChildSpec(name="locks", start=rig.locks.run, backoff=QUICK))
+        await rig.until(lambda: rig.client.is_live and rig.locks.closures.is_quiet)
         yield rig
     finally:
         rig.supervisor.request_stop()
@@ -512,7 +599,7 @@ async def running_rig(path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncItera
         await rig.witness.close()
         await rig.person.close()
         await rig.ledger.close()
-        await server.stop()
+        await rig.server.stop()
 
 
 def desired(*strategies: dict[str, Any], path: str = "backend-state.json") -> DesiredState:
