@@ -18,12 +18,23 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks import memory, order_path, reconcile_pass, startup
+from benchmarks import (
+    ingest,
+    memory,
+    order_path,
+    paper_push,
+    reconcile_pass,
+    round_trip,
+    startup,
+)
 from benchmarks.figures import as_json, as_table
 from benchmarks.settings import Settings
 
 MEASUREMENTS = {
+    "ingest": ingest.measure,
+    "paper_push": paper_push.measure,
     "order_path": order_path.measure,
+    "round_trip": round_trip.measure,
     "startup": startup.measure,
     "reconcile": reconcile_pass.measure,
     "memory": memory.measure,

@@ -15,11 +15,13 @@ from msgspec.structs import replace
 
 from vigil.clock import Clock
 from vigil.deribit.outcome import NOT_SENT, Outcome, Refused
+from vigil.domain.account_log import LogEntry
 from vigil.domain.labels import make_label
 from vigil.domain.market import Ticker
 from vigil.domain.order import (
     Direction,
     Fill,
+    LabelFindings,
     Order,
     OrderRequest,
     OrderStatus,
@@ -28,7 +30,7 @@ from vigil.domain.order import (
     Role,
     Trigger,
 )
-from vigil.domain.portfolio import Position
+from vigil.domain.portfolio import AccountSummary, Position
 from vigil.domain.trade import FillShare, Trade, TradeStatus, settle
 from vigil.ledger.ledger import Ledger
 from vigil.ledger.queries import sql
@@ -89,11 +91,16 @@ class AgreeingExchange:
     epoch = 1
 
     def __init__(
-        self, clock: Clock, positions: tuple[Position, ...], open_orders: tuple[Order, ...]
+        self,
+        clock: Clock,
+        positions: tuple[Position, ...],
+        open_orders: tuple[Order, ...],
+        newest_fills: dict[str, Fill],
     ) -> None:
         self._clock = clock
         self._positions = positions
         self._open_orders = open_orders
+        self._newest_fills = newest_fills
 
     def exchange_now_ms(self) -> int:
         """The machine's own time."""
@@ -108,9 +115,9 @@ class AgreeingExchange:
         return self._open_orders
 
     async def fills_since(self, currency: str, start_ms: int, end_ms: int) -> tuple[Fill, ...]:
-        """Nothing new."""
-        del currency, start_ms, end_ms
-        return ()
+        """Nothing new; the last of what is known, when the search goes back to it."""
+        fill = self._newest_fills.get(currency)
+        return () if fill is None or not start_ms <= fill.timestamp_ms <= end_ms else (fill,)
 
     async def orders_by_label(self, currency: str, label: str) -> tuple[Order, ...]:
         """Nothing is in doubt."""
@@ -120,6 +127,27 @@ class AgreeingExchange:
     async def fills_of_order(self, order_id: str) -> tuple[Fill, ...]:
         """Nothing is in doubt."""
         del order_id
+        return ()
+
+    async def search_label(self, currency: str, label: str, *, since_ms: int) -> LabelFindings:
+        """Nothing is in doubt."""
+        del currency, label, since_ms
+        return LabelFindings(orders=(), fills=())
+
+    async def order_state(self, order_id: str) -> Order | None:
+        """Nothing is asked of one order."""
+        del order_id
+        return None
+
+    async def account_summaries(self) -> tuple[AccountSummary, ...]:
+        """No cash, so no log but that of the currencies in play."""
+        return ()
+
+    async def transaction_log(
+        self, currency: str, start_ms: int, end_ms: int
+    ) -> tuple[LogEntry, ...]:
+        """Nothing moved."""
+        del currency, start_ms, end_ms
         return ()
 
     async def ticker(self, instrument_name: str) -> Ticker:
@@ -162,7 +190,7 @@ async def agreeing_exchange(ledger: Ledger, clock: Clock) -> AgreeingExchange:
         for name, size in sizes.items()
     )
     resting = tuple(_as_exchange_shows(order) for order in await ledger.working_orders())
-    return AgreeingExchange(clock, positions, resting)
+    return AgreeingExchange(clock, positions, resting, await ledger.newest_fills())
 
 
 def _history(number: int, entered_ms: int, *, is_open: bool) -> _History:

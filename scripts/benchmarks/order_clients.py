@@ -7,6 +7,7 @@ differs from a running Vigil: the strategy enters at every ticker, and its limit
 
 import asyncio
 import gc
+import random
 import sqlite3
 import sys
 from collections.abc import Mapping, Sequence
@@ -17,15 +18,19 @@ from typing import Any, cast
 import orjson
 from msgspec.structs import replace
 from pydantic import SecretStr
-from websockets.asyncio.client import ClientConnection, connect
+from websockets.asyncio.client import connect
 
 from benchmarks import wire
 from vigil.clock import SystemClock
 from vigil.daemon import GC_THRESHOLDS
 from vigil.deribit.client import DeribitClient
 from vigil.deribit.connection import dial_websocket
+from vigil.deribit.credits import Credits, Pool, Rate
 from vigil.deribit.link import DeribitLink
 from vigil.deribit.outcome import Outcome
+from vigil.deribit.session import ApiKey, Deadlines
+from vigil.deribit.throttle import Throttle
+from vigil.deribit.websocket import TakeMessage, WebSocket
 from vigil.desk.books import Books
 from vigil.desk.desk import Desk
 from vigil.domain.events import (
@@ -41,6 +46,7 @@ from vigil.domain.order import Direction, Order, OrderStatus, OwnOrder
 from vigil.fleet.account import AccountStream
 from vigil.fleet.authority import Authority
 from vigil.fleet.executor import Executor, Tools
+from vigil.fleet.locks import Locks
 from vigil.ledger.ledger import Ledger
 from vigil.ledger.trades import OpenTrades
 from vigil.logs import configure_logging
@@ -112,21 +118,24 @@ async def _trade_with_vigil(url: str, name: str) -> None:
         else cast("Ledger", _ForgetfulLedger())
     )
     books = Books(ledger, on_foreign_fill=lambda: None)
-    client = DeribitClient(clock)
+    # The path is measured, and not the wait for credit: this exchange has no limits.
+    unlimited = dict.fromkeys(Pool, Rate(per_s=1e6, burst=1e6))
+    throttle = Throttle(clock, Credits(unlimited, now_s=clock.elapsed_s()))
+    client = DeribitClient(clock, throttle=throttle)
     await client.watch([wire.INSTRUMENT_NAME])
-    sockets: list[ClientConnection] = []
+    sockets: list[WebSocket] = []
     authority = Authority()
     authority.allow("start")
     live = asyncio.Event()
 
-    async def dial(url: str) -> ClientConnection:
-        sockets.append(await dial_websocket(url))
+    async def dial(url: str, take: TakeMessage) -> WebSocket:
+        sockets.append(await dial_websocket(url, take))
         return sockets[-1]
 
     async with asyncio.TaskGroup() as tasks:
 
         def say_idle() -> None:
-            tasks.create_task(sockets[-1].send(wire.NEXT, text=True))
+            sockets[-1].send(wire.NEXT)
 
         desk = _Desk(ledger=ledger, books=books, client=client, clock=clock)
         desk.on_done = say_idle
@@ -142,6 +151,7 @@ async def _trade_with_vigil(url: str, name: str) -> None:
                 desk=desk,
                 market=client,
                 authority=authority,
+                locks=Locks(source=client, ledger=ledger, clock=clock, request_pass=lambda _: None),
                 clock=clock,
                 request_pass=lambda _: None,
             ),
@@ -160,11 +170,13 @@ async def _trade_with_vigil(url: str, name: str) -> None:
         link = DeribitLink(
             client,
             url=url,
-            client_id="bench",
-            client_secret=SecretStr("bench-secret"),
+            key=ApiKey(client_id="bench", secret=SecretStr("bench-secret")),
             clock=clock,
+            dice=random.Random(1),  # noqa: S311 - of nonces
             sink=take,
             dial=dial,
+            # This exchange has no private stream, and one client's ticker rests while others run.
+            deadlines=Deadlines(proof_s=3600.0, quiet_s=3600.0),
         )
         tasks.create_task(link.run())
         tasks.create_task(account.run())

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.processors import OTHER, QUIET, pinned_to
-from vigil.paper.session.sessions import CLIENT_ID, CLIENT_SECRET
+from vigil.paper.session.keys import CLIENT_ID, CLIENT_SECRET
 
 VIGIL = Path(sys.executable).with_name("vigil")
 INSTRUMENTS = ("BTC_USDC-PERPETUAL", "ETH_USDC-PERPETUAL", "BTC-PERPETUAL")

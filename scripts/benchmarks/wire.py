@@ -5,11 +5,13 @@ fields that Vigil sends, so that both put the same work on the wire.
 """
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import orjson
 
 INSTRUMENT_NAME = "BTC_USDC-PERPETUAL"
+INSTRUMENT_NAMES = (INSTRUMENT_NAME, "BTC-PERPETUAL", "ETH_USDC-PERPETUAL")
 TICKER_CHANNEL = f"ticker.{INSTRUMENT_NAME}.100ms"
 
 # Sent by a client that has dealt with an order's reply and is idle again.
@@ -18,14 +20,22 @@ NEXT = b'{"jsonrpc":"2.0","id":"next","method":"bench/next"}'
 _PRICE = 95_000.0
 
 
-def ticker_frame() -> bytes:
+Take = Callable[[bytes], None]
+
+
+def request_frame(request_id: int, method: str, params: dict[str, Any]) -> bytes:
+    """A call."""
+    return orjson.dumps({"jsonrpc": "2.0", "id": request_id, "method": method, "params": params})
+
+
+def ticker_frame(instrument_name: str = INSTRUMENT_NAME) -> bytes:
     """A ticker of now, with the fields that the exchange sends."""
     data = {
         "timestamp": now_ms(),
         "state": "open",
         "stats": {"high": 95439.5, "low": 94514.5, "price_change": -0.46, "volume": 8104.5},
         "index_price": 95000.24,
-        "instrument_name": INSTRUMENT_NAME,
+        "instrument_name": instrument_name,
         "last_price": _PRICE,
         "settlement_price": 95112.17,
         "min_price": 93602.5,
@@ -40,7 +50,7 @@ def ticker_frame() -> bytes:
         "best_ask_amount": 9.9,
         "best_bid_amount": 1.2,
     }
-    return _notification(TICKER_CHANNEL, data)
+    return _notification(f"ticker.{instrument_name}.100ms", data)
 
 
 def order_frame(request_id: int, ticker: dict[str, Any]) -> bytes:
