@@ -107,6 +107,7 @@ async def test_strategies_show_what_each_waits_for(vigil, operations):
     operations.statuses["razor-btc"] = replace(
         operations.statuses["razor-btc"],
         trade=None,
+        refusal=None,
         checkpoints=(replace(in_memory.RAZOR.checkpoints[0], value="41", is_passed=False),),
         last_error="ZeroDivisionError: division by zero",
         restarts=3,
@@ -116,6 +117,15 @@ async def test_strategies_show_what_each_waits_for(vigil, operations):
     assert "rsi 41, wanted < 35" in out
     assert "razor-btc: last error: ZeroDivisionError" in out
     assert "razor-eth" in out
+
+
+async def test_what_refuses_entries_is_said_before_what_a_strategy_waits_for(vigil, operations):
+    operations.statuses["razor-btc"] = replace(
+        operations.statuses["razor-btc"], trade=None, refusal="platform_locked: all of it"
+    )
+    _, out, _ = await vigil("strategies")
+    assert "platform_locked: all of it" in out
+    assert "wanted" not in out.splitlines()[1]
 
 
 async def test_trades_pass_their_filters_on(vigil):

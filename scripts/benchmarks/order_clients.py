@@ -47,6 +47,7 @@ from vigil.fleet.account import AccountStream
 from vigil.fleet.authority import Authority
 from vigil.fleet.executor import Executor, Tools
 from vigil.fleet.locks import Locks
+from vigil.ledger.incidents import Incident
 from vigil.ledger.ledger import Ledger
 from vigil.ledger.trades import OpenTrades
 from vigil.logs import configure_logging
@@ -139,6 +140,7 @@ async def _trade_with_vigil(url: str, name: str) -> None:
 
         desk = _Desk(ledger=ledger, books=books, client=client, clock=clock)
         desk.on_done = say_idle
+        locks = Locks(source=client, ledger=ledger, clock=clock, request_pass=lambda _: None)
         executor = Executor(
             author=Author(strategy_id="bench", strategy_name="Eager"),
             strategy=_Eager(),
@@ -151,7 +153,7 @@ async def _trade_with_vigil(url: str, name: str) -> None:
                 desk=desk,
                 market=client,
                 authority=authority,
-                locks=Locks(source=client, ledger=ledger, clock=clock, request_pass=lambda _: None),
+                locks=locks,
                 clock=clock,
                 request_pass=lambda _: None,
             ),
@@ -165,6 +167,7 @@ async def _trade_with_vigil(url: str, name: str) -> None:
                 case OrderReceived() | FillsReceived():
                     account.put(event)
                 case SessionOpened():
+                    locks.opened()
                     live.set()
 
         link = DeribitLink(
@@ -182,6 +185,10 @@ async def _trade_with_vigil(url: str, name: str) -> None:
         tasks.create_task(account.run())
         tasks.create_task(executor.run())
         await live.wait()
+        tasks.create_task(locks.run())
+        while not locks.closures.is_quiet:  # nothing is opened before the locks were read
+            await clock.sleep(0.01)
+            locks.reconciled(client.exchange_now_ms())
         say_idle()  # a ticker that comes before the executor has resumed waits in its inbox
 
 
@@ -250,6 +257,9 @@ class _ForgetfulLedger:
         return tuple(
             replace(self._orders[order.label], status=OrderStatus.CANCELLED) for order in orders
         )
+
+    async def open_incidents(self) -> tuple[Incident, ...]:
+        return ()
 
     async def open_trades(self) -> OpenTrades:
         return OpenTrades(trades=(), unreadable=())

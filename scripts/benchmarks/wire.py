@@ -104,6 +104,10 @@ def reply_frame(request: dict[str, Any]) -> bytes:
             result = now_ms()
         case "public/subscribe" | "private/subscribe":
             result = params["channels"]
+        case "public/status":
+            result = {"locked": "false", "locked_indices": []}
+        case "private/get_user_locks":
+            result = []
         case _:
             result = "ok"
     return orjson.dumps({"jsonrpc": "2.0", "id": request["id"], "result": result})
