@@ -1,9 +1,11 @@
 """The exchange over expiries and restarts: what was listed, delivered and averaged is kept."""
 
+import random
 from decimal import Decimal
 
 import pytest
 
+from vigil.paper.exchange import Exchange
 from vigil.paper.market.delivery_price import DAY_MS, next_expiry_ms
 from vigil.paper.market.feed import PriceWalk
 from vigil.paper.market.market import BookState
@@ -121,3 +123,14 @@ def test_a_price_moved_by_hand_stays_moved_while_the_market_walks_on(make_desk):
         desk.wait(1_000)
     assert abs(desk.venue.exchange.prices["btc_usdc"] / before - 2) < D("0.05")
     assert desk.venue.exchange.prices["btc_usdc"] != before * 2
+
+
+def test_funding_is_reckoned_however_short_the_step():
+    now_ms = 1_795_000_000_000
+    exchange = Exchange(now_ms=now_ms, dice=random.Random(1))
+    exchange.set_premium("BTC-PERPETUAL", D("0.001"), now_ms)
+    meter = exchange.clearing.meters["BTC-PERPETUAL"]
+    for step in (1, 2, 3):
+        before = meter.interest_value
+        exchange.advance(0.001, now_ms + step)
+        assert meter.interest_value > before

@@ -29,4 +29,12 @@ def test_quick_benchmark_writes_every_measurement_with_the_documented_keys(
     assert all(figure.keys() == FIGURE_KEYS for figure in report["figures"])
     assert all(figure["value"] >= 0 for figure in report["figures"])
     measured = {figure["name"].partition(".")[0] for figure in report["figures"]}
-    assert measured == {"order", "startup", "reconcile", "memory"}
+    assert measured == {
+        "ingest",
+        "memory",
+        "order",
+        "paper",
+        "reconcile",
+        "round_trip",
+        "startup",
+    }

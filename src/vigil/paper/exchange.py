@@ -37,7 +37,7 @@ PREMIUM = Decimal("0.00005")
 
 _CHANGE_ID_JUMP_MAX = 900
 _RARE_TRADE_ODDS = 0.02  # per index and busy move
-# Other people's trades and orders, premiums and funding rates: so often, in market seconds.
+# Other people trade and move their orders so often, in market seconds.
 _BUSY_EVERY_S = 0.05
 
 
@@ -152,15 +152,15 @@ class Exchange:
     def advance(self, market_seconds: float, now_ms: int) -> None:
         """Let the walks cover that many market seconds, and the books' amounts change.
 
-        Prices move at every call. What else the market does, it does by the time that passed and
-        not by the number of calls.
+        Prices move, and the account is reckoned, at every call. What other people do, they do by
+        the time that passed and not by the number of calls.
         """
         self._idle_s += market_seconds
+        self.clearing.pass_time(now_ms)
         passed_s = self._idle_s
         is_busy = passed_s >= _BUSY_EVERY_S
         if is_busy:
             self._idle_s = 0.0
-            self.clearing.pass_time(now_ms)
             self.floor.redraw()
         walked = self.floor.walk(market_seconds)
         for name, index in self.floor.indexes.items():
@@ -175,7 +175,7 @@ class Exchange:
         self._follow_dated(now_ms)
         if is_busy:
             self.floor.list_new(now_ms)
-            self.clearing.follow_markets(now_ms)
+        self.clearing.follow_markets(now_ms)
 
     def set_price(self, index_name: str, price: Decimal, now_ms: int) -> None:
         """Move one index, and with it every market that follows it."""
