@@ -76,8 +76,8 @@ async def test_what_both_roads_deny_and_the_log_does_not_is_never_closed(rig, he
         empty(rig, sick)
         for _ in range(4 * vanishing.MASS_READINGS):
             assert (await rig.reconcile()).is_unsettled
+            assert "positions_vanished " in await rig.incidents()
         assert len(await rig.open_ids()) == 2
-        assert "positions_vanished " in await rig.incidents()
         assert "no record tells of their end" in rig.authority.refusal
     run = await rig.reconcile()
     assert (run.drifts, run.is_unsettled) == ((), False)

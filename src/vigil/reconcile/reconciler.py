@@ -323,6 +323,7 @@ class Reconciler:
             overdue=self._doubts.overdue(current.doubtful),
             vanished=self._vanishing.problem or self._vanishing.denied,
             lost_history=self._fills.problem,
+            is_settled=not is_contradicted,
         )
         return await self._mend(drifts, current)
 

@@ -221,6 +221,7 @@ class Remedies:
         overdue: Iterable[OwnOrder] = (),
         vanished: str | None = None,
         lost_history: str | None = None,
+        is_settled: bool = True,
     ) -> None:
         """Tell people what they should look at, and when it is over.
 
@@ -228,6 +229,7 @@ class Remedies:
             overdue: Orders that are in doubt for too long.
             vanished: Which positions seem to be gone all at once.
             lost_history: What we know and the exchange does not any more.
+            is_settled: Whether the look can be believed.
 
         Also what an earlier process told of. While part of a look is unsettled nothing is over:
         what was not judged is not gone.
@@ -241,7 +243,6 @@ class Remedies:
         if lost_history is not None:
             seen["fills_lost", ""] = f"{lost_history}: nothing is closed and nothing opened"
         lasting: set[tuple[str, str]] = set()
-        is_settled = True
         for drift in drifts:
             match drift:
                 case ForeignPosition(instrument_name=name):
@@ -258,7 +259,7 @@ class Remedies:
                     lasting.add(("protection_refused", trade.trade_id))
                 case Unrecorded(order=order):
                     lasting.add(("unrecorded_order", order.order_id))
-                case Unsettled():
+                case Unsettled() | Vanished():
                     is_settled = False
                 case _:
                     pass
