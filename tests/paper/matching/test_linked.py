@@ -503,3 +503,21 @@ def test_a_bracket_never_turns_its_position_and_only_one_of_its_pair_closes_it(
             assert not (filled["stop"] and filled["target"])
         if not size:
             assert desk.open_orders() == []
+
+
+def test_a_pair_whose_first_order_filled_in_part_at_once_has_no_second(desk):
+    """A market-limit order takes what there is, and rests with what is left."""
+    placed = desk.call(
+        "private/buy",
+        instrument_name="BTC_USDC-PERPETUAL",
+        type="market_limit",
+        amount=Decimal("0.25"),
+        linked_order_type="one_cancels_other",
+        trigger_fill_condition="first_hit",
+        otoco_config=[
+            {"amount": Decimal("0.01"), "direction": "buy", "type": "limit", "price": 94_000}
+        ],
+    )
+    assert placed["order"]["order_state"] == "open"
+    assert placed["order"]["filled_amount"] > 0
+    assert [order["order_id"] for order in desk.open_orders()] == [placed["order"]["order_id"]]

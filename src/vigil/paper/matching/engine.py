@@ -24,6 +24,7 @@ from vigil.paper.matching.execution import Execution
 from vigil.paper.matching.floor import REJECT_TAKER, Floor
 from vigil.paper.matching.form_checks import reckoned_price
 from vigil.paper.matching.gates import check_may_cancel, check_may_enter, is_trading
+from vigil.paper.matching.linked import remaining_of_other
 from vigil.paper.matching.pricing import check_band, slid_price, would_take
 from vigil.paper.matching.records import next_order_id, record_of
 from vigil.paper.matching.triggers import is_crossed, started
@@ -127,7 +128,7 @@ class MatchingEngine:
         return replace(order, oto_order_ids=tuple(pendings))
 
     def _place_pair(self, order: PaperOrder, form: OrderForm, now_ms: int) -> Execution:
-        """Two live orders that cancel each other; if the first is done at once, only it exists."""
+        """Two live orders that cancel each other, of the second what the first has left of it."""
         listing = self._markets[order.instrument_name].listing
         other = self._secondary_of(order, form.linked[0])
         pair_ref = self._floor.next_pair_ref()
@@ -135,8 +136,11 @@ class MatchingEngine:
         other_id = next_order_id(other, listing, self._books)
         other = replace(other, order_id=other_id, oco_ref=pair_ref)
         result = self._floor.enter(order, now_ms)
-        if result.order.is_live:
-            self._floor.enter_secondary(other, now_ms)
+        filled = result.order.filled_amount
+        step = listing.instrument.amount_step
+        left = remaining_of_other(result.order, filled, other, step) if filled else other.amount
+        if result.order.is_live and left:
+            self._floor.enter_secondary(replace(other, amount=left), now_ms)
         return Execution(order=self._books.orders[order.order_id], trades=result.trades)
 
     def _secondary_of(self, order: PaperOrder, form: OrderForm) -> PaperOrder:
