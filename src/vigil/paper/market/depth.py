@@ -120,7 +120,8 @@ class Depth:
 
     @property
     def weights(self) -> tuple[tuple[int, ...], ...]:
-        """Level weights, buy side first, for `restore`."""
+        """Level weights, buy side first, for `restore`; what is due is thrown first."""
+        self._throw()
         return tuple(tuple(self._side_weights(side)) for side in Direction)
 
     def restore(self, weights: Iterable[Iterable[int]]) -> None:
