@@ -108,6 +108,7 @@ class _End(asyncio.Protocol):
         self._way.put(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self.transport = None  # a TLS transport cannot even be asked for its socket any more
         self._way.put(None)
 
 
@@ -243,8 +244,8 @@ class Mishandler:
         try:
             await asyncio.get_running_loop().create_connection(lambda: line.exchange, *self._target)
         except OSError:
-            assert line.client.transport is not None
-            reset(line.client.transport)
+            if line.client.transport is not None:
+                reset(line.client.transport)
             return
         async with asyncio.TaskGroup() as ways:
             for way in line.ways.values():
