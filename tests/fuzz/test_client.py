@@ -37,12 +37,9 @@ READERS: list[Read] = [
     for name in sorted(vars(module))
     if (name.startswith("to_") or name == "is_ok")
     and getattr(module, name).__module__ == module.__name__
-    and name not in ("to_order_page", "to_index_answer")
+    and name != "to_order_page"
 ]
-READERS += [
-    lambda raw: wire.to_order_page(raw, rows_max=1_000),
-    lambda raw: wire_market.to_index_answer(raw, "btc_usd"),
-]
+READERS.append(lambda raw: wire.to_order_page(raw, rows_max=1_000))
 
 
 def test_any_frame_is_a_message_or_malformed() -> None:

@@ -24,6 +24,8 @@ from vigil.paper.wire.framing import Request
 LINEAR, INVERSE, ETHER = "BTC_USDC-PERPETUAL", "BTC-PERPETUAL", "ETH_USDC-PERPETUAL"
 NOW_MS = 1_795_000_000_000
 RECORDED = Path(__file__).resolve().parents[2].parent / "shared" / "deribit" / "recorded"
+# A ceiling for what is waited for: by far more than a slow machine needs.
+PATIENCE_S = 45.0
 
 # Time stands still at a desk unless it waits, so that no pool would ever refill.
 ROOMY = Limits().with_pools(
@@ -176,7 +178,7 @@ class WireClient:
         assert "error" not in reply, reply
         return reply["result"]
 
-    async def reply_to(self, request_id, timeout_s=5.0):
+    async def reply_to(self, request_id, timeout_s=PATIENCE_S):
         async with asyncio.timeout(timeout_s):
             while True:
                 message = await self.receive()
@@ -187,7 +189,7 @@ class WireClient:
     async def receive(self):
         return json.loads(await self.socket.receive_str())
 
-    async def wait_for(self, channel, timeout_s=5.0):
+    async def wait_for(self, channel, timeout_s=PATIENCE_S):
         """The next data on a channel."""
         async with asyncio.timeout(timeout_s):
             while True:

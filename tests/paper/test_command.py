@@ -11,6 +11,7 @@ import urllib.request
 
 import pytest
 from fault_control import FaultControl
+from processes import TIED
 
 from vigil.paper.faults.menu import MENU
 from vigil.paper.session.keys import CLIENT_ID, CLIENT_SECRET
@@ -31,7 +32,7 @@ BASIC = base64.b64encode(f"{CLIENT_ID}:{CLIENT_SECRET}".encode()).decode()
 async def start(*args):
     """The process and what it announced."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", MAIN, "--port", "0", *map(str, args),
+        *TIED, sys.executable, "-c", MAIN, "--port", "0", *map(str, args),
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
     said = {}

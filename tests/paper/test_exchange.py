@@ -106,6 +106,50 @@ def test_what_expired_while_the_exchange_was_down_is_delivered_when_it_is_back(
     assert again.call("public/get_delivery_prices", index_name="btc_usd")["records_total"] == 3
 
 
+def pass_days(desk, days, state_file):
+    """Let days pass, an 08:00 UTC in each of them."""
+    for _ in range(days):
+        desk.now_ms = next_expiry_ms(desk.now_ms) + 10_000
+        desk.wait(100)
+        save(desk, state_file)
+
+
+def test_months_leave_nothing_behind_but_what_the_account_had_to_do_with(
+    make_desk_at, desk, state_file
+):
+    traded, ordered, idle = (f"BTC-19NOV26-{strike}-C" for strike in (95_000, 94_000, 96_000))
+    desk.buy(traded, amount=D("0.1"), type="market")
+    desk.buy(ordered, amount=D("0.1"), price=D("0.001"), label="ordered")
+    channel = f"ticker.{idle}.100ms"
+    assert desk.call("public/subscribe", channels=[channel]) == [channel]
+    pass_days(desk, 2, state_file)
+    desk.log_in()
+    assert desk.call("public/get_instrument", instrument_name=idle)["state"] == "archivized"
+    assert f"trade_seq:{traded}" not in desk.venue.exchange.books.counters
+    counts = []
+    for _ in range(3):
+        pass_days(desk, 35, state_file)
+        counts.append(len(desk.venue.exchange.markets))
+    assert max(counts) < 1.5 * min(counts)
+    desk.log_in()
+    assert desk.refusal("public/get_instrument", instrument_name=idle).code == -32602
+    history = {"historical": True, "include_unfilled": True}
+    (order,) = desk.call(
+        "private/get_order_history_by_instrument", instrument_name=ordered, **history
+    )
+    assert order["label"] == "ordered"
+    page = desk.call(
+        "private/get_user_trades_by_instrument", instrument_name=traded, historical=True
+    )
+    assert page["trades"]
+    again = revive(make_desk_at, desk, state_file)
+    assert set(again.venue.exchange.markets) == set(desk.venue.exchange.markets)
+    for each in (desk, again):
+        states = {i["instrument_name"]: i["state"] for i in each.call(
+            "public/get_instruments", expired=True)}  # fmt: skip
+        assert states[traded] == "archivized"
+
+
 def test_what_a_write_costs_does_not_grow_with_what_is_listed(desk, state_file):
     save(desk, state_file)
     desk.wait(1000)

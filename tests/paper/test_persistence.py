@@ -133,6 +133,51 @@ def test_an_order_of_a_past_run_is_not_cancelled_with_a_new_connection(make_desk
     state_file.close()
 
 
+class TestCancelOnDisconnect:
+    """No connection outlives its exchange, however that ended."""
+
+    def test_the_orders_of_a_connection_that_asked_for_it_are_gone(self, make_desk, tmp_path):
+        state_file = StateFile(tmp_path / "paper.db")
+        desk = make_desk()
+        other = desk.connect_and_log_in()
+        desk.call("private/enable_cancel_on_disconnect", other)
+        keep(desk, state_file)
+        params = {"instrument_name": LINEAR, "amount": D("0.01"), "price": 94900}
+        desk.call("private/buy", other, label="goes", **params)
+        desk.call(
+            "private/buy", other, label="stop", instrument_name=LINEAR, amount=D("0.01"),
+            type="stop_market", trigger="mark_price", trigger_price=96000,
+        )  # fmt: skip
+        desk.buy(label="stays", amount=0.01, price=94900)
+        keep(desk, state_file)
+        revived = make_desk(saved=state_file.load())
+        assert [order["label"] for order in revived.open_orders()] == ["stays"]
+        for label in ("goes", "stop"):
+            assert revived.by_label(label)[0]["cancel_reason"] == "cancel_on_disconnect"
+        keep(revived, state_file)
+        # Another run, in which the same number is another connection's.
+        revived.call("private/enable_cancel_on_disconnect")
+        keep(revived, state_file)
+        third = make_desk(saved=state_file.load())
+        assert [order["label"] for order in third.open_orders()] == ["stays"]
+        assert third.by_label("goes")[0]["order_state"] == "cancelled"
+        state_file.close()
+
+    def test_what_was_asked_for_the_account_still_holds(self, make_desk, tmp_path):
+        state_file = StateFile(tmp_path / "paper.db")
+        desk = make_desk()
+        desk.call("private/enable_cancel_on_disconnect", scope="account")
+        keep(desk, state_file)
+        revived = make_desk(saved=state_file.load())
+        assert revived.call("private/get_cancel_on_disconnect", scope="account")["enabled"]
+        assert revived.call("private/get_cancel_on_disconnect")["enabled"]
+        revived.call("private/disable_cancel_on_disconnect", scope="account")
+        keep(revived, state_file)
+        third = make_desk(saved=state_file.load())
+        assert not third.call("private/get_cancel_on_disconnect", scope="account")["enabled"]
+        state_file.close()
+
+
 def test_a_vanished_secondary_stays_vanished(make_desk, tmp_path):
     state_file = StateFile(tmp_path / "paper.db")
     desk = make_desk()
@@ -155,8 +200,11 @@ def test_what_the_books_drop_is_dropped_on_disk(make_desk, tmp_path):
     desk = make_desk()
     books = desk.venue.exchange.books
     books.order_records, books.trade_records = OrderRecords(10), TradeRecords(10)
-    books.trigger_ends = Shelf(10)
+    books.trigger_ends, books.log_rows = Shelf(10), Shelf(10)
+    books.settlement_rows = Shelf(10)
     for _ in range(30):
+        desk.venue.exchange.clearing.settle(desk.now_ms)
+        desk.wait(5_000)
         desk.buy(amount=0.01, type="market")
         stop = desk.buy(amount=0.01, type="stop_market", trigger="mark_price", trigger_price=96000)[
             "order"
@@ -168,6 +216,10 @@ def test_what_the_books_drop_is_dropped_on_disk(make_desk, tmp_path):
     assert [end.number for end in saved.trigger_ends] == [
         end.number for end in books.trigger_ends.items
     ]
+    assert saved.log == tuple(books.log)
+    assert saved.settlements == tuple(books.settlements)
+    assert max(len(saved.log), len(saved.settlements)) <= 11
+    assert len({row.timestamp_ms for row in saved.settlements}) > 5
     closed = books.order_records.closed([LINEAR], Window())
     assert {order.order_id for order in saved.orders} == {order.order_id for order in closed}
     assert max(len(saved.trades), len(saved.orders), len(saved.trigger_ends)) <= 11

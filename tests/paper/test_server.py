@@ -4,6 +4,7 @@ import asyncio
 import base64
 import contextlib
 import json
+import sqlite3
 
 import aiohttp
 import pytest
@@ -425,3 +426,24 @@ async def test_a_reading_key_is_held_to_it_over_http(server, http):
     async with http.get(f"{server.http_url}/private/cancel_all", headers=headers) as response:
         assert response.status == 400
         assert (await response.json())["error"]["code"] == 13403
+
+
+async def test_a_disk_that_fails_between_requests_is_told_as_itself():
+    class Failing:
+        def __init__(self):
+            self.is_full = False
+
+        def save(self, changes):
+            if self.is_full:
+                raise sqlite3.OperationalError("database or disk is full")
+
+    clock, disk = SystemClock(), Failing()
+    server = PaperServer(
+        Venue(now_ms=clock.now_ms()), clock, tick_interval_s=0.01, persistence=disk
+    )
+    await server.start()
+    disk.is_full = True
+    server.venue._last_state_ms = 0  # prices alone are worth a write again
+    async with asyncio.timeout(5):
+        with pytest.raises(sqlite3.OperationalError, match="full"):
+            await server.wait()

@@ -31,6 +31,12 @@ def test_each_kind_is_read() -> None:
         ("idle_close_s=soon", "wants a whole number"),
         ("idle_close_s=-1", "wants a whole number"),
         ("self_trading_reject_mode=", "wants a word"),
+        ("self_trading_reject_mode=cancel", "one of cancel_maker, reject_taker"),
+        ("closed_book_code=13020", "one of 13019, 10012"),
+        ("scope_refusal_code=1", "one of 13403, 13021, 11042"),
+        ("wrong_address_code=1", "one of 13004, 13021"),
+        ("locked_code=1", "one of 10019, 11051, 10072"),
+        ("account_locked_code=1", "one of 11098, 10019"),
     ],
 )
 def test_what_cannot_be_read_is_refused_by_name(setting: str, words: str) -> None:

@@ -241,11 +241,6 @@ class TestCancelOnDisconnect:
         lenient = make_desk(switches=Switches(unset_cod_is_refused=False))
         assert lenient.call("private/disable_cancel_on_disconnect") == "ok"
 
-    def test_where_it_cannot_be_enabled_it_is_10049(self, desk):
-        desk.venue.sessions.can_cancel_on_disconnect = False
-        refusal = desk.refusal("private/enable_cancel_on_disconnect")
-        assert (refusal.code, refusal.message) == (10049, "cancel_on_disconnect_failed")
-
     def test_over_http_only_the_account_can_have_it(self, desk):
         key = desk.venue.sessions.keys.find(CLIENT_ID)
         for scope, code in (("connection", 10030), ("account", None)):
@@ -283,6 +278,17 @@ class TestCancelOnDisconnect:
         else:
             refusal = desk.refusal("private/get_positions", later, access_token=access)
             assert refusal.code == code
+
+    def test_a_logout_ends_the_named_session_on_every_connection(self, desk):
+        ours, theirs, others = desk.connect(), desk.connect(), desk.connect()
+        for number, name in ((ours, "x"), (theirs, "x"), (others, "y")):
+            desk.call(
+                "public/auth", number, grant_type="client_credentials", client_id=CLIENT_ID,
+                client_secret=CLIENT_SECRET, scope=f"session:{name}",
+            )  # fmt: skip
+        desk.venue.receive(ours, Request(method="private/logout"), desk.now_ms)
+        assert desk.refusal("private/get_positions", theirs).code == 13009
+        assert desk.call("private/get_positions", others) == []
 
     def test_logout_cancels_nothing_and_has_no_reply(self, desk):
         other = desk.connect()

@@ -59,11 +59,11 @@ class TestEndedLogin:
             case "expired":
                 desk.now_ms += 900_000
             case "expired by hand":
-                desk.venue.expire_tokens(desk.now_ms)
+                desk.venue.operator.expire_tokens(desk.now_ms)
             case "revoked":
-                desk.venue.drop_all_sessions()
+                desk.venue.operator.drop_all_sessions()
             case _:
-                desk.venue.revoke_key("vigil-paper")
+                desk.venue.operator.revoke_key("vigil-paper")
         desk.wait(100)
         assert desk.venue.publisher.channels_of(desk.connection_id) == [public]
         assert desk.on(public)
@@ -84,3 +84,37 @@ class TestEndedLogin:
         desk.subscribe(channel)
         desk.wait(901_000)
         assert desk.venue.publisher.channels_of(desk.connection_id) == [channel]
+
+
+class TestClockSetBack:
+    """By an hour, as a machine's or the fault menu's may be."""
+
+    @pytest.fixture
+    def early(self, desk):
+        desk.call("public/set_heartbeat", interval=10)
+        desk.subscribe("deribit_price_index.btc_usd", "user.portfolio.btc", f"book.{LINEAR}.agg2")
+        for _ in range(3):
+            desk.wait(1000)
+        desk.now_ms -= 3_600_000
+        desk.heard.clear()
+        return desk
+
+    def test_channels_that_speak_seldom_go_on(self, early):
+        early.move(95_000)
+        early.wait(1000)
+        heard = {message["params"].get("channel") for _, message in early.heard}
+        assert {"deribit_price_index.btc_usd", f"book.{LINEAR}.agg2"} <= heard
+
+    def test_heartbeats_come_and_those_who_do_not_answer_are_cut(self, early):
+        for _ in range(24):
+            early.wait(1000)
+        assert [item.code for item in early.hang_ups] == [4000]
+
+    def test_silence_is_counted_from_then(self, early):
+        stranger = early.connect()
+        early.now_ms += 3_600_000
+        early.wait(1000)
+        early.now_ms -= 3_600_000
+        early.wait(1000)
+        early.wait(60_000)
+        assert stranger in cut(early)

@@ -19,7 +19,7 @@ from vigil.paper.account.log_rows import LogRow, SettlementRow
 from vigil.paper.account.orders import PaperOrder, PaperTrade, TriggerEnd
 from vigil.paper.account.positions import PaperPosition
 from vigil.paper.market.charts import Chart, ClosedMinute
-from vigil.paper.market.delivery_price import DeliveryWindow
+from vigil.paper.market.delivery_price import DAY_MS, DeliveryWindow
 from vigil.paper.market.feeds import start_prices as usual_prices
 from vigil.paper.market.floor import Floor, MarketState
 from vigil.paper.market.index import Delivery
@@ -34,6 +34,9 @@ from vigil.paper.switches import Switches
 START_BALANCES = {"USDC": Decimal(100_000), "BTC": Decimal(10), "ETH": Decimal(100)}
 # Inside +-0.025 % of the index, where funding is zero.
 PREMIUM = Decimal("0.00005")
+
+# How long an expired instrument can still be asked about when the account never had to do with it.
+EXPIRED_KEPT_MS = 32 * DAY_MS
 
 _CHANGE_ID_JUMP_MAX = 900
 _RARE_TRADE_ODDS = 0.02  # per index and busy move
@@ -52,6 +55,8 @@ class AccountState:
         now_ms: When prices were last moved; 0 in files of earlier versions.
         windows: Averages of a half hour before an expiry that are being built, by index name.
         clearing: None in files of earlier versions.
+        cancels_on_disconnect: Connections opened from now on cancel their orders when they end.
+        cancelling_connections: Open ones that do.
     """
 
     positions: tuple[PaperPosition, ...]
@@ -65,6 +70,8 @@ class AccountState:
     now_ms: int = 0
     windows: dict[str, DeliveryWindow] = field(default_factory=dict)
     clearing: ClearingState | None = None
+    cancels_on_disconnect: bool = False
+    cancelling_connections: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,12 +149,12 @@ class Exchange:
     @property
     def charts(self) -> dict[str, Chart]:
         """Candles by index name."""
-        return self.floor.charts
+        return self.floor.indexes.charts
 
     @property
     def prices(self) -> dict[str, Decimal]:
         """Present prices by index name."""
-        return self.floor.prices
+        return self.floor.indexes.prices
 
     def advance(self, market_seconds: float, now_ms: int) -> None:
         """Let the walks cover that many market seconds, and the books' amounts change.
@@ -162,25 +169,25 @@ class Exchange:
         if is_busy:
             self._idle_s = 0.0
             self.floor.redraw()
-        walked = self.floor.walk(market_seconds)
-        for name, index in self.floor.indexes.items():
+        walked = self.floor.indexes.walk(market_seconds)
+        for name, index in self.floor.indexes.by_name.items():
             if name in walked:
                 if is_busy:
                     self.floor.drift_premiums(name, passed_s)
                 self._move(name, walked[name], now_ms, is_traded=is_busy)
             else:
-                self.floor.move(name, index.price, now_ms)
+                self.floor.indexes.move(name, index.price, now_ms)
             if is_busy:
                 self._print_rare_trade(name, now_ms)
         self._follow_dated(now_ms)
-        if is_busy:
-            self.floor.list_new(now_ms)
+        if is_busy and self.floor.list_new(now_ms):
+            self._forget_old(now_ms)
         self.clearing.follow_markets(now_ms)
 
     def set_price(self, index_name: str, price: Decimal, now_ms: int) -> None:
         """Move one index, and with it every market that follows it."""
         self.clearing.pass_time(now_ms)
-        self.floor.shift(index_name, price)
+        self.floor.indexes.shift(index_name, price)
         self._move(index_name, price, now_ms)
         self._follow_dated(now_ms)
         self.clearing.follow_markets(now_ms)
@@ -197,7 +204,7 @@ class Exchange:
         self, index_name: str, price: Decimal, now_ms: int, *, is_traded: bool = True
     ) -> None:
         followed = [(market, market.mark_price) for market in self.floor.perpetuals(index_name)]
-        self.floor.move(index_name, price, now_ms)
+        self.floor.indexes.move(index_name, price, now_ms)
         for market, before in followed:
             market.move()
             if is_traded:
@@ -211,12 +218,12 @@ class Exchange:
             cash=tuple(self.books.cash.values()),
             counters=dict(self.books.counters),
             prices=self.prices,
-            born_ms=self.floor.born_ms,
-            born_prices=dict(self.floor.born_prices),
+            born_ms=self.floor.indexes.born_ms,
+            born_prices=dict(self.floor.indexes.born_prices),
             markets=self.floor.market_states(self.books.active_names()),
-            walks=self.floor.walk_snapshots(),
-            now_ms=max(index.now_ms for index in self.floor.indexes.values()),
-            windows=self.floor.windows(),
+            walks=self.floor.indexes.walk_snapshots(),
+            now_ms=max(index.now_ms for index in self.floor.indexes.by_name.values()),
+            windows=self.floor.indexes.windows(),
             clearing=self.clearing.state,
         )
 
@@ -250,6 +257,7 @@ class Exchange:
         self.clearing = Clearing(self.books, self.markets, self.engine, now_ms=now_ms)
         if account.clearing is not None:
             self.clearing.restore(account.clearing, saved.funding_hours)
+        self._end_connections(saved, now_ms)
 
     @property
     def missing_price(self) -> Decimal | None:
@@ -263,6 +271,26 @@ class Exchange:
     def drain(self) -> list[Entry]:
         """What happened in the books since the last call."""
         return self.books.drain()
+
+    def _end_connections(self, saved: SavedState, now_ms: int) -> None:
+        """No connection outlives its exchange: who asked for it loses the orders now."""
+        ending = set(saved.account.cancelling_connections)
+        for kept in saved.orders:
+            order = self.books.orders.get(kept.order_id)
+            if kept.connection_id is None or order is None or not order.is_live:
+                continue
+            if kept.connection_id in ending and not order.is_pending:
+                self.engine.cancel(order.order_id, "cancel_on_disconnect", now_ms=now_ms)
+            else:
+                self.books.put(order, is_silent=True)
+
+    def _forget_old(self, now_ms: int) -> None:
+        """Once a day: what expired long ago goes, once nothing that is kept is about it."""
+        for name, market in self.markets.items():
+            if market.state is BookState.ARCHIVIZED:  # no trade will ask for its sequence any more
+                self.books.counters.pop(f"trade_seq:{name}", None)
+        for name in self.floor.forget(now_ms - EXPIRED_KEPT_MS, self.books.named()):
+            self.clearing.forget(name)
 
     def _follow_dated(self, now_ms: int) -> None:
         """Dated markets with orders in them; nobody sees the others move."""

@@ -4,46 +4,34 @@ The same methods as over the WebSocket; an error is told by the status as well.
 """
 
 from collections.abc import Iterable
-from typing import Protocol
 
 from aiohttp import web
 
 from vigil.paper.faults.accepting import hang_up
 from vigil.paper.faults.arming import Armed
-from vigil.paper.faults.deeds import Deeds, Shell
 from vigil.paper.faults.entry import Point
 from vigil.paper.faults.interference import ORDINARY, RequestPlan
 from vigil.paper.http_body import read_body
 from vigil.paper.reactions import Reaction
 from vigil.paper.refusals import Refusal
+from vigil.paper.serving import Received, Serving
 from vigil.paper.session.http_login import read_login
 from vigil.paper.session.sessions import NOWHERE
 from vigil.paper.wire import framing
 from vigil.paper.wire.framing import Request, parse_frame
 
 
-class HttpShell(Shell, Protocol):
-    """What is needed of the server."""
-
-    deeds: Deeds
-
-    def encode_reply(
-        self, request_id: int | str | None, answer: object, now_ms: int, began_s: float
-    ) -> bytes:
-        """A reply with its times."""
-        ...
-
-
 class HttpCalls:
     """The HTTP half of the server."""
 
-    def __init__(self, shell: HttpShell) -> None:
+    def __init__(self, shell: Serving) -> None:
         self._shell = shell
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Answer one request."""
         shell, clock = self._shell, self._shell.clock
-        now_ms, began_s = clock.now_ms(), clock.elapsed_s()
+        received = Received.now(clock)
+        now_ms = received.now_ms
         call: Request | None = None
         plan = ORDINARY
         try:
@@ -67,7 +55,7 @@ class HttpCalls:
             call,
             None,
             answer,
-            lambda it: shell.encode_reply(request_id, it, now_ms, began_s),
+            lambda it: shell.encode_reply(request_id, it, received),
             now_ms,
         )
         if not said.sendings or _cuts(deeds):

@@ -28,11 +28,16 @@ _NO_LINGER = struct.pack("ii", 1, 0)
 
 
 @dataclass(frozen=True, slots=True)
-class _Late:
-    """Something that may not leave before `due_s` of the loop's time."""
+class _Waiting:
+    """Something that may not leave before `due_s` of the loop's time; at once when that is 0."""
 
     item: bytes | HangUp
     due_s: float
+
+    @property
+    def size(self) -> int:
+        """In bytes."""
+        return len(self.item) if isinstance(self.item, bytes) else 0
 
 
 class Line:
@@ -53,10 +58,12 @@ class Line:
         self.number = number
         self.socket = socket
         self.is_hanging_up = False
+        self.is_cut = False
         self.window_bits = int(socket.compress)
         self._transport = transport
         self._clock = clock
-        self._outbox: asyncio.Queue[bytes | HangUp | _Late] = asyncio.Queue(_OUTBOX_MAX)
+        self._outbox: asyncio.Queue[_Waiting] = asyncio.Queue(_OUTBOX_MAX)
+        self._waiting_bytes = 0
         self._is_sending = False
         self._is_readable, self._is_writable = asyncio.Event(), asyncio.Event()
         self._is_readable.set()
@@ -80,6 +87,7 @@ class Line:
 
     def abort(self) -> None:
         """Cut the line without a close frame."""
+        self.is_cut = True
         self._is_readable.set()
         self._is_writable.set()
         if self._transport is not None:
@@ -97,18 +105,18 @@ class Line:
         with contextlib.suppress(ConnectionError):
             while True:
                 self._is_sending = False
-                item = await self._outbox.get()
+                waiting = await self._outbox.get()
                 self._is_sending = True
-                if isinstance(item, _Late):
-                    await self._clock.sleep(max(item.due_s - self._clock.elapsed_s(), 0.0))
-                    item = item.item
+                self._waiting_bytes -= waiting.size
+                if waiting.due_s:
+                    await self._clock.sleep(max(waiting.due_s - self._clock.elapsed_s(), 0.0))
                 if not self._is_writable.is_set():
                     await self._is_writable.wait()
-                if isinstance(item, HangUp):
+                if isinstance(waiting.item, HangUp):
                     self.is_hanging_up = True
-                    await self.socket.close(code=item.code, message=item.reason.encode())
+                    await self._close(waiting.item)
                     return
-                await self._send(item)
+                await self._send(waiting.item)
 
     # -- what can be wrong with it -------------------------------------------------------------
 
@@ -158,13 +166,13 @@ class Line:
         if isinstance(item, bytes) and self._is_clear():
             self._write(item)
             return
-        try:
-            if self._lag_s:
-                self._outbox.put_nowait(_Late(item, self._clock.elapsed_s() + self._lag_s))
-            else:
-                self._outbox.put_nowait(item)
-        except asyncio.QueueFull:
-            self.abort()
+        due_s = self._clock.elapsed_s() + self._lag_s if self._lag_s else 0.0
+        waiting = _Waiting(item, due_s)
+        if self._outbox.full() or self._waiting_bytes + waiting.size > _UNREAD_BYTES_MAX:
+            self._drop_slow(self._waiting_bytes)
+            return
+        self._waiting_bytes += waiting.size
+        self._outbox.put_nowait(waiting)
 
     def _is_clear(self) -> bool:
         """Whether a frame may leave at once, past nothing that waits."""
@@ -178,7 +186,17 @@ class Line:
         transport.write(frames)
         unread_bytes = transport.get_write_buffer_size()
         if unread_bytes > _UNREAD_BYTES_MAX:
+            self._drop_slow(unread_bytes)
+
+    def _drop_slow(self, unread_bytes: int) -> None:
+        if not self.is_cut:
             log.warning("paper.connection_too_slow", unread_bytes=unread_bytes)
+            self.abort()
+
+    async def _close(self, end: HangUp) -> None:
+        """Say that it ends; whoever has not read all of it by then is cut."""
+        await self.socket.close(code=end.code, message=end.reason.encode())
+        if self._transport is not None and self._transport.get_write_buffer_size():
             self.abort()
 
     async def _send(self, frames: bytes) -> None:

@@ -25,7 +25,7 @@ from vigil.paper.account.books import (
     TriggerEnded,
     Wiped,
 )
-from vigil.paper.account.funding import FundingHour
+from vigil.paper.account.funding import HISTORY_HOURS, HOUR_MS, FundingHour
 from vigil.paper.account.log_rows import LogRow, SettlementRow
 from vigil.paper.account.orders import PaperOrder, PaperTrade, TriggerEnd
 from vigil.paper.exchange import AccountState, SavedState
@@ -125,10 +125,14 @@ class StateFile:
                 self._save_entry(entry)
             for minute in changes.minutes:
                 self._upsert("minutes", f"{minute.index_name}:{minute.candle.start_ms}", minute)
+            for index_name, start_ms in changes.folded_minutes:
+                self._delete("minutes", f"{index_name}:{start_ms}")
             for listing in changes.listings:
                 self._upsert("listings", listing.name, listing)
             for delivery in changes.deliveries:
                 self._upsert("deliveries", f"{delivery.index_name}:{delivery.expires_ms}", delivery)
+            for name in changes.forgotten:
+                self._delete("listings", name)
             self._upsert("account", _ACCOUNT_KEY, changes.account)
             execute("COMMIT")
         except BaseException:
@@ -154,13 +158,18 @@ class StateFile:
                 self._upsert("trigger_ends", str(end.number), end)
                 for number in dropped:
                     self._delete("trigger_ends", str(number))
-            case Logged(row=row):
-                self._upsert("log", str(row.row_id or row.user_seq), row)
-            case Settled(row=settlement):
+            case Logged(row=row, dropped=dropped):
+                self._upsert("log", str(row.number), row)
+                for number in dropped:
+                    self._delete("log", str(number))
+            case Settled(row=settlement, dropped=dropped):
                 self._upsert("settlements", str(settlement.row_id), settlement)
+                for number in dropped:
+                    self._delete("settlements", str(number))
             case FundingRecorded(hour=hour):
-                key = f"{hour.instrument_name}:{hour.timestamp_ms}"
-                self._upsert("funding_hours", key, hour)
+                name, ended_ms = hour.instrument_name, hour.timestamp_ms
+                self._upsert("funding_hours", f"{name}:{ended_ms}", hour)
+                self._delete("funding_hours", f"{name}:{ended_ms - HISTORY_HOURS * HOUR_MS}")
             case Wiped():
                 for table in _OF_THE_ACCOUNT:
                     self._connection.execute(f"DELETE FROM {table}")  # noqa: S608

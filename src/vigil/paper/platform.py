@@ -6,7 +6,7 @@ Source: Deribit API v2, `platform_state`, `public/status`, account locks, RPC er
 from collections.abc import Callable, Iterable, MutableSet
 from typing import Any
 
-from vigil.paper.refusals import Refusal
+from vigil.paper.refusals import Refusal, refusal_of
 
 ALL_CURRENCIES = "ALL"
 
@@ -24,12 +24,6 @@ _RISKING = frozenset(
 )
 # What has to go on while the public may not call, or nobody could log in.
 _ALWAYS_PUBLIC = frozenset({"public/auth", "public/test", "public/status"})
-_WORDS = {
-    10019: "locked_by_admin",
-    10072: "disabled_while_position_lock",
-    11051: "system_maintenance",
-    11098: "account_locked",
-}
 
 
 class Platform:
@@ -118,11 +112,11 @@ class Platform:
             currency: Of its instrument; None when it names none.
         """
         if self.is_maintained:
-            raise _refusal(11051)
+            raise refusal_of(11051)
         if method in _RISKING and currency is not None and self.is_account_locked(currency):
-            raise _refusal(self._account_locked_code)
+            raise refusal_of(self._account_locked_code)
         if method in _RISKING and self.are_positions_locked:
-            raise _refusal(10072)
+            raise refusal_of(10072)
 
     def _named(self, index_name: str | None) -> tuple[str, ...]:
         if index_name is None:
@@ -135,7 +129,3 @@ class Platform:
         self._standing_still.clear()
         for name in self._index_names() if self.is_maintained else self.locked_indices:
             self._standing_still.add(name)
-
-
-def _refusal(code: int) -> Refusal:
-    return Refusal(code, _WORDS[code])

@@ -10,34 +10,28 @@ from collections.abc import Callable, Iterable, Iterator
 from decimal import Decimal
 
 import structlog
-from aiohttp import WSMsgType, web
+from aiohttp import web
 
 from vigil.clock import Clock
-from vigil.paper.faults.accepting import refuse
 from vigil.paper.faults.arming import Armed
 from vigil.paper.faults.control import Control
 from vigil.paper.faults.deeds import Deeds
-from vigil.paper.faults.ghosts import ghost_of
-from vigil.paper.faults.interference import Faults, RequestPlan, Sending
+from vigil.paper.faults.interference import Faults, Sending
 from vigil.paper.faults.skew import SkewedClock
 from vigil.paper.http_calls import HttpCalls
 from vigil.paper.line import Line
 from vigil.paper.notify.publishing import Push
 from vigil.paper.persistence import StateFile
-from vigil.paper.reactions import CUT, HangUp, Outgoing, Reaction
-from vigil.paper.refusals import Refusal
-from vigil.paper.session.sessions import NOWHERE, Session
+from vigil.paper.reactions import CUT, HangUp, Outgoing
+from vigil.paper.serving import FRAME_BYTES_MAX, Received
+from vigil.paper.socket_calls import CLOSE_TIMEOUT_S, SocketCalls
 from vigil.paper.venue import Venue
 from vigil.paper.wire import framing
 from vigil.paper.wire.frames import text_frame
-from vigil.paper.wire.framing import Request, parse_frame
 
 log = structlog.get_logger()
 
 TICK_INTERVAL_S = 0.1
-# Frames above the protocol's 32 kB still have to be read to be refused by name.
-_FRAME_BYTES_MAX = 1024 * 1024
-_CLOSE_TIMEOUT_S = 1.0
 _KEEP_ALIVE_S = 15 * 60.0
 
 
@@ -76,13 +70,12 @@ class PaperServer:
         self.lines: dict[int, Line] = {}
         self.deeds = Deeds(self)
         self._http = HttpCalls(self)
+        self._sockets = SocketCalls(self, compresses=compresses)
         self._control = Control(self) if has_control else None
         self.faults.now_ms = self.clock.now_ms()
         self._tick_interval_s = tick_interval_s
         self._speed = speed
         self._persistence = persistence
-        self._compresses = compresses
-        self._last_number = 0
         self._is_listening = asyncio.Event()
         self._is_stopping = asyncio.Event()
         self._failure: sqlite3.Error | None = None
@@ -113,7 +106,7 @@ class PaperServer:
         """
         runner = web.AppRunner(
             self._application(),
-            shutdown_timeout=_CLOSE_TIMEOUT_S,
+            shutdown_timeout=CLOSE_TIMEOUT_S,
             keepalive_timeout=_KEEP_ALIVE_S,
         )
         await runner.setup()
@@ -130,6 +123,8 @@ class PaperServer:
                 self._tasks = None
                 for task in (ticking, *self._waiting):
                     task.cancel()
+        except* sqlite3.Error:
+            assert self._failure is not None  # raised below, as itself
         finally:
             for connection in tuple(self.lines.values()):
                 connection.end(1001)
@@ -173,135 +168,11 @@ class PaperServer:
         """Move an index by hand and tell everybody."""
         self.release(self.venue.set_price(index_name, price, self.clock.now_ms()))
 
-    # -- WebSocket -----------------------------------------------------------------------------
-
-    async def _websocket(self, request: web.Request) -> web.StreamResponse:
-        address = request.remote or NOWHERE
-        if not self.venue.has_room_for(address):
-            return web.Response(status=429)
-        if any("\udc80" <= letter <= "\udcff" for letter in "".join(request.headers.values())):
-            return web.Response(status=400)  # no UTF-8: aiohttp fails at refusing it
-        plan = self.faults.on_accept(self.clock.now_ms())
-        refused = await refuse(request, plan, self.clock) if plan is not None else None
-        if refused is not None:
-            return refused
-        socket = web.WebSocketResponse(
-            timeout=_CLOSE_TIMEOUT_S,
-            max_msg_size=_FRAME_BYTES_MAX,
-            compress=self._compresses,
-            autoping=False,  # a line that is held answers no ping either
-        )
-        self._last_number += 1
-        number = self._last_number
-        self.venue.connect(number, address=address)
-        try:
-            await socket.prepare(request)
-            line = self.lines[number] = Line(number, socket, request.transport, self.clock)
-            async with asyncio.TaskGroup() as tasks:
-                sending = tasks.create_task(line.send_all())
-                async for message in socket:
-                    await line.wait_until_readable()
-                    if message.type is WSMsgType.PING:
-                        line.answer_ping(message.data)
-                    elif message.type in (WSMsgType.TEXT, WSMsgType.BINARY):
-                        self._receive(line, message.data)
-                if not line.is_hanging_up:
-                    sending.cancel()
-        finally:
-            self.lines.pop(number, None)
-            self.faults.forget(number)
-            self.release(self.venue.disconnect(number, self.clock.now_ms()))
-        return socket
-
-    def _receive(self, line: Line, frame: str | bytes) -> None:
-        """Carry out one frame, now or when the fault menu lets it through."""
-        now_ms = self.clock.now_ms()
-        try:
-            request = parse_frame(frame)
-        except Refusal as refusal:
-            line.send(self.encode_reply(None, refusal, now_ms, self.clock.elapsed_s()))
-            return
-        plan = self.faults.on_request(request, line.number, now_ms)
-        self.deeds.run(plan.deeds, line.number)
-        if plan.delay_s:
-            # It may outlive its connection, which then is no judge of it any more.
-            ghost = ghost_of(self.venue.sessions.by_connection[line.number])
-            self.later(plan.delay_s, lambda: self._carry_out(line, request, plan, ghost))
-        elif not plan.is_lost:
-            self._carry_out(line, request, plan)
-
-    def _carry_out(
-        self, line: Line, request: Request, plan: RequestPlan, ghost: Session | None = None
-    ) -> None:
-        """Have the venue do it, once or more often, and answer once."""
-        began_s = self.clock.elapsed_s()
-        for turn in range(plan.times):
-            now_ms = self.clock.now_ms()
-            if not plan.is_applied:
-                reaction = Reaction()
-            elif ghost is not None:
-                reaction = self.venue.receive_late(ghost, request, now_ms)
-            else:
-                reaction = self.venue.receive(line.number, request, now_ms)
-            self._conclude(line, request, plan, reaction, began_s, is_said=turn == 0)
-
-    def _conclude(
-        self,
-        line: Line,
-        request: Request,
-        plan: RequestPlan,
-        reaction: Reaction,
-        began_s: float,
-        *,
-        is_said: bool,
-    ) -> None:
-        """Tell what a request led to, or come back when its turn in the queue has come."""
-        waiting, now_ms = reaction.waiting, self.clock.now_ms()
-        if waiting is not None:
-            self.later(
-                max(waiting.ticket.due_ms - now_ms, 0) / 1000,
-                lambda: self._conclude(
-                    line,
-                    request,
-                    plan,
-                    self.venue.resume(waiting, self.clock.now_ms()),
-                    began_s,
-                    is_said=is_said,
-                ),
-            )
-            return
-        self.release(reaction.before)
-        if is_said:
-            self.deeds.run(self.faults.after_request(request, line.number, now_ms), line.number)
-        if is_said and reaction.has_reply:
-            answer = reaction.answer if plan.refusal is None else plan.refusal
-            self._reply(line, request, answer, now_ms, began_s)
-        self.release(reaction.after)
-
-    def _reply(
-        self, line: Line, request: Request, answer: object, now_ms: int, began_s: float
-    ) -> None:
-        plan = self.faults.on_reply(
-            request,
-            line.number,
-            answer,
-            lambda said: self.encode_reply(request.request_id, said, now_ms, began_s),
-            now_ms,
-        )
-        for sending in plan.sendings:
-            self._send(line, sending)
-
-    def _send(self, line: Line, sending: Sending) -> None:
-        if sending.delay_s:
-            self.later(sending.delay_s, lambda: line.send(sending.frame))
-        else:
-            line.send(sending.frame)
-
     # -- plumbing ------------------------------------------------------------------------------
 
     def _application(self) -> web.Application:
-        application = web.Application(client_max_size=_FRAME_BYTES_MAX)
-        application.router.add_get("/ws/api/v2", self._websocket)
+        application = web.Application(client_max_size=FRAME_BYTES_MAX)
+        application.router.add_get("/ws/api/v2", self._sockets.handle)
         application.router.add_get("/api/v2/{method:.+}", self._http.handle)
         application.router.add_post("/api/v2/{method:.+}", self._http.handle)
         application.router.add_post("/api/v2", self._http.handle)
@@ -319,6 +190,13 @@ class PaperServer:
                 market_seconds = passed_s * self._speed
                 self.release(self.venue.tick(self.clock.now_ms(), market_seconds))
                 self.deeds.follow_time(self.clock.now_ms())
+
+    def send(self, line: Line, sending: Sending) -> None:
+        """Send a frame over a line when it is due."""
+        if sending.delay_s:
+            self.later(sending.delay_s, lambda: line.send(sending.frame))
+        else:
+            line.send(sending.frame)
 
     def later(self, delay_s: float, act: Callable[[], None]) -> None:
         """Do something after that many seconds, unless the server stops before."""
@@ -381,7 +259,7 @@ class PaperServer:
                 continue
             sendings, deeds = self.faults.on_notification(push.message, number, self.clock.now_ms())
             for sending in sendings:
-                self._send(line, sending)
+                self.send(line, sending)
             if deeds:
                 yield number, deeds
 
@@ -402,14 +280,14 @@ class PaperServer:
             raise self._failure
 
     def encode_reply(
-        self, request_id: int | str | None, answer: object, now_ms: int, began_s: float
+        self, request_id: int | str | None, answer: object, received: Received
     ) -> bytes:
         """A reply with its times, to the microsecond."""
-        began_us = int(began_s * 1_000_000)
+        began_us = int(received.elapsed_s * 1_000_000)
         message = framing.reply(
             request_id,
             answer,
-            received_us=now_ms * 1000 + began_us % 1000,
+            received_us=received.now_ms * 1000 + began_us % 1000,
             spent_us=int(self.clock.elapsed_s() * 1_000_000) - began_us,
         )
         return self.venue.wording.reply(message)

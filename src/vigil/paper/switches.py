@@ -4,10 +4,19 @@ Each defaults to the reading that is more dangerous for a client, so that what p
 on the exchange whichever way it really behaves.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 
 _WORDS = {"on": True, "true": True, "off": False, "false": False}
+# The readings there are, of switches that name one.
+_READINGS: Mapping[str, tuple[int | str, ...]] = {
+    "self_trading_reject_mode": ("cancel_maker", "reject_taker"),
+    "closed_book_code": (13019, 10012),
+    "scope_refusal_code": (13403, 13021, 11042),
+    "wrong_address_code": (13004, 13021),
+    "locked_code": (10019, 11051, 10072),
+    "account_locked_code": (11098, 10019),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,8 +60,9 @@ class Switches:
         user_seq_per_currency: The transaction log is numbered in each currency for itself.
         insurance_is_correction: What the insurance fund pays after a bankruptcy, and what is
             socialised, is logged as `correction`; else under a name of its own.
-        mixes_event_order: Notifications caused by a request are sent before its reply or after it,
-            as the dice fall; else always as the next switch says.
+        mixes_event_order: Notifications caused by a request, the first ones of a channel included,
+            are sent before its reply or after it, as the dice fall; else always as the next switch
+            says.
         events_before_reply: Notifications caused by a request are sent before its reply.
         auth_costs_credits: `public/auth` draws on the default pool like any other call.
         test_costs_credits: So does `public/test`, the answer to a heartbeat included.
@@ -156,4 +166,7 @@ def read_switches(settings: Iterable[str]) -> Switches:
         else:
             wanted = {bool: "on or off", int: "a whole number", str: "a word"}[kind]
             raise ValueError(f"{setting!r}: {name} wants {wanted}")
+        readings = _READINGS.get(name)
+        if readings is not None and chosen[name] not in readings:
+            raise ValueError(f"{setting!r}: {name} wants one of {', '.join(map(str, readings))}")
     return Switches(**chosen)  # type: ignore[arg-type] # each is of its field's own kind

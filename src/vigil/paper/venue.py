@@ -7,8 +7,8 @@ leaves.
 
 import contextlib
 import random
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
@@ -31,7 +31,7 @@ from vigil.paper.methods.session import SESSION_METHODS
 from vigil.paper.methods.trade_reads import TRADE_METHODS
 from vigil.paper.methods.trading import TRADING_METHODS
 from vigil.paper.notify.publishing import Publisher, Push
-from vigil.paper.platform import ALL_CURRENCIES
+from vigil.paper.operator import Operator
 from vigil.paper.reactions import HangUp, Outgoing, Reaction, Waiting
 from vigil.paper.refusals import Refusal
 from vigil.paper.session.credits import Limits, Purse, is_matching
@@ -72,6 +72,8 @@ class Changes:
     minutes: tuple[ClosedMinute, ...]
     listings: tuple[Listing, ...] = ()
     deliveries: tuple[Delivery, ...] = ()
+    forgotten: tuple[str, ...] = ()
+    folded_minutes: tuple[tuple[str, int], ...] = ()
 
 
 class Venue:
@@ -131,8 +133,12 @@ class Venue:
         self._order_dice = random.Random(f"order:{seed}")  # noqa: S311
         self.publisher = Publisher(self.exchange)
         self._watch = Watch(self.sessions, self.publisher, self._switches)
-        self._entries: list[Entry] = []
+        self.operator = Operator(self.platform, self.sessions, self.publisher, self._switches)
+        if saved is not None:
+            self.sessions.account_cancels_on_disconnect = saved.account.cancels_on_disconnect
+        self._entries: list[Entry] = self.exchange.drain()
         self._last_state_ms = now_ms
+        self._stored_wishes = self._wishes
 
     def has_room_for(self, address: str) -> bool:
         """Whether one more connection from there is let in."""
@@ -166,8 +172,12 @@ class Venue:
         return self._call(session, request, now_ms)
 
     def receive_late(self, session: Session, request: Request, now_ms: int) -> Reaction:
-        """A request that was held up on its way, of a session that may be gone by now."""
-        return self._call(session, request, now_ms)
+        """A request that was held up on its way, of a session that is gone by now."""
+        reaction = self._call(session, request, now_ms)
+        if session.connection_id is not None:  # nobody is there to hear or to be logged in
+            self.sessions.close(session.connection_id)
+            self.publisher.forget(session.connection_id)
+        return reaction
 
     def receive_alone(
         self,
@@ -218,91 +228,33 @@ class Venue:
         """Tell everybody what was changed from outside."""
         return (*self._told(now_ms), *self.publisher.tick(now_ms))
 
-    # -- what an operator of the exchange does -------------------------------------------------
-
-    def lock_platform(self, index_name: str | None = None) -> tuple[Outgoing, ...]:
-        """Let trading stand still on one index, or on all. Raises: ValueError."""
-        changed = self.platform.lock(index_name)
-        return tuple(self._announce_indices(changed))
-
-    def unlock_platform(self, index_name: str | None = None) -> tuple[Outgoing, ...]:
-        """Release it. Every login may end with that. Raises: ValueError."""
-        changed = self.platform.unlock(index_name)
-        if changed and self._switches.unlock_drops_logins:
-            self.drop_all_sessions()
-        return tuple(self._announce_indices(changed))
-
-    def announce_maintenance(self) -> tuple[Outgoing, ...]:
-        """Say that the platform is about to stop."""
-        return tuple(self.publisher.announce("platform_state", [{"maintenance": True}]))
-
-    def start_maintenance(self) -> tuple[Outgoing, ...]:
-        """Say so, and stop."""
-        self.platform.maintain(is_on=True)
-        return self.announce_maintenance()
-
-    def end_maintenance(self) -> tuple[Outgoing, ...]:
-        """Go on. Every login may have ended."""
-        self.platform.maintain(is_on=False)
-        if self._switches.unlock_drops_logins:
-            self.drop_all_sessions()
-        return tuple(self._announce_indices(None))
-
-    def lock_account(self, currency: str = ALL_CURRENCIES) -> tuple[Outgoing, ...]:
-        """Take the right to trade in one currency from the account, or in `ALL`."""
-        self.platform.locked_currencies.add(currency)
-        return self._announce_lock(currency, is_locked=True)
-
-    def unlock_account(self, currency: str = ALL_CURRENCIES) -> tuple[Outgoing, ...]:
-        """Give it back."""
-        self.platform.locked_currencies.discard(currency)
-        return self._announce_lock(currency, is_locked=False)
-
-    def allow_public_requests(self, *, is_on: bool) -> tuple[Outgoing, ...]:
-        """Let those who are not logged in call public methods, or refuse them."""
-        self.platform.allows_unauthenticated = is_on
-        state = self.platform.public_methods_state()
-        return tuple(self.publisher.announce("platform_state.public_methods_state", [state]))
-
-    def revoke_key(self, client_id: str) -> None:
-        """Disable an API key, with everything that is logged in with it. Raises: KeyError."""
-        self.sessions.revoke_key(client_id)
-
-    def set_key_scope(self, client_id: str, scope: str) -> None:
-        """Change what logins with a key are granted at most. Raises: KeyError."""
-        self.sessions.keys.set_scope(client_id, scope)
-
-    def expire_tokens(self, now_ms: int) -> None:
-        """Let every access token end now; refresh tokens stay good."""
-        self.sessions.tokens.expire(self.sessions.tokens.all(), now_ms)
-
-    def drop_all_sessions(self) -> None:
-        """Take back every token; the connections stay, logged in no longer."""
-        self.sessions.tokens.revoke(self.sessions.tokens.all())
-
-    def _announce_indices(self, names: Iterable[str] | None) -> Iterator[Push]:
-        yield from self.publisher.announce("platform_state", self.platform.index_states(names))
-
-    def _announce_lock(self, currency: str, *, is_locked: bool) -> tuple[Outgoing, ...]:
-        data = {"currency": currency, "locked": is_locked}
-        return tuple(self.publisher.announce("user.lock", [data]))
-
-    # ------------------------------------------------------------------------------------------
-
     def drain_changes(self, now_ms: int) -> Changes | None:
         """What has to be stored before anybody is told; None when there is nothing new."""
-        is_due = now_ms - self._last_state_ms >= _STATE_PERIOD_MS
-        if not self._entries and not is_due:
+        is_due = abs(now_ms - self._last_state_ms) >= _STATE_PERIOD_MS
+        wishes = self._wishes
+        if not self._entries and not is_due and wishes == self._stored_wishes:
             return None
-        self._last_state_ms = now_ms
+        self._last_state_ms, self._stored_wishes = now_ms, wishes
         entries, self._entries = self._entries, []
+        for_new_ones, cancelling = wishes
         return Changes(
-            account=self.exchange.account_state(),
+            account=replace(
+                self.exchange.account_state(),
+                cancels_on_disconnect=for_new_ones,
+                cancelling_connections=cancelling,
+            ),
             entries=tuple(entries),
-            minutes=self.exchange.floor.drain_minutes(),
+            minutes=self.exchange.floor.indexes.drain_minutes(),
             listings=self.exchange.floor.drain_listings(),
-            deliveries=self.exchange.floor.drain_deliveries(),
+            deliveries=self.exchange.floor.indexes.drain_deliveries(),
+            forgotten=self.exchange.floor.drain_forgotten(),
+            folded_minutes=self.exchange.floor.indexes.drain_folded_minutes(),
         )
+
+    @property
+    def _wishes(self) -> tuple[bool, tuple[int, ...]]:
+        """What was asked for when connections end: of those to come, and of which of those open."""
+        return self.sessions.account_cancels_on_disconnect, self.sessions.cancelling
 
     def _call(self, session: Session, request: Request, now_ms: int) -> Reaction:
         call = Call(
@@ -363,19 +315,18 @@ class Venue:
 
     def _reaction(self, call: Call, answer: Any) -> Reaction:
         told = self._told(call.now_ms)
-        greetings: tuple[Outgoing, ...] = ()
+        ending: tuple[Outgoing, ...] = ()
         connection_id = call.session.connection_id
         if connection_id is not None:
-            greetings = tuple(
+            told += tuple(
                 push
                 for name in call.new_channels
                 for push in self.publisher.greet(connection_id, name, call.now_ms)
             )
             if call.hangs_up:
                 call.session.is_ending = True
-                greetings += (
-                    HangUp(connection_id=connection_id, code=_LOGOUT_CLOSE_CODE, reason=""),
-                )
+                code = _LOGOUT_CLOSE_CODE
+                ending = (HangUp(connection_id=connection_id, code=code, reason=""),)
         first = self._switches.events_before_reply
         if self._switches.mixes_event_order:
             first = self._order_dice.random() < 1 / 2
@@ -383,7 +334,7 @@ class Venue:
             answer=answer,
             has_reply=not call.hangs_up,
             before=told if first else (),
-            after=greetings if first else (*told, *greetings),
+            after=ending if first else (*told, *ending),
         )
 
     def _told(self, now_ms: int) -> tuple[Push, ...]:

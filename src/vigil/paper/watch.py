@@ -68,7 +68,7 @@ class Watch:
 
     def _is_idle(self, session: Session, connection_id: int, now_ms: int) -> bool:
         """Whether a connection is so quiet that it is cut; true once until it is heard again."""
-        if session.heard_ms is None:
+        if session.heard_ms is None or session.heard_ms > now_ms:
             session.heard_ms = now_ms
         if now_ms - session.heard_ms < self._switches.idle_close_s * 1000:
             return False

@@ -158,6 +158,19 @@ class TestSettlement:
         assert [row["interest_pl"] for row in rows[:2]] == [-day, -day]
         assert sum(row["change"] for row in log(desk)) == desk.summary()["balance"] - 100_000
 
+    def test_a_clock_set_back_before_it_opens_the_books_and_settles_no_second_time(self, desk):
+        desk.buy(amount=1, type="market")
+        began_ms = desk.now_ms
+        to_settlement(desk)
+        assert desk.refusal("private/buy", instrument_name=LINEAR, amount=1).code == 10041
+        desk.now_ms = began_ms
+        desk.wait(100)
+        assert desk.market().state is BookState.OPEN
+        assert desk.buy(amount=1, type="market")["order"]["order_state"] == "filled"
+        desk.now_ms = next_expiry_ms(began_ms) - 100
+        desk.wait(100)
+        assert [row["type"] for row in log(desk)].count("settlement") == 1
+
     def test_options_are_summarised_without_moving_cash(self, desk):
         name = dated(desk, "BTC-", is_option=True)
         desk.buy(name, amount=1, type="market")
@@ -364,6 +377,11 @@ class TestRestarts:
         desk.wait(500)
         assert desk.market().state is BookState.OPEN
         assert log(desk) == rows
+
+    def test_a_book_that_a_hand_closed_for_a_settlement_is_open_afterwards(self, desk, kept):
+        desk.market().state = BookState.SETTLEMENT
+        kept.restart()
+        assert desk.market().state is BookState.OPEN
 
     def test_settlements_missed_while_down_are_made_up_for(self, desk, kept):
         desk.buy(amount=1, type="market")

@@ -520,9 +520,9 @@ class Account(RuleBasedStateMachine):
             Changes(
                 account=exchange.account_state(),
                 entries=tuple(exchange.drain()),
-                minutes=exchange.floor.drain_minutes(),
+                minutes=exchange.floor.indexes.drain_minutes(),
                 listings=exchange.floor.drain_listings(),
-                deliveries=exchange.floor.drain_deliveries(),
+                deliveries=exchange.floor.indexes.drain_deliveries(),
             )
         )
 

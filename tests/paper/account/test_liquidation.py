@@ -61,6 +61,18 @@ def test_positions_are_closed_in_rounds_until_margin_suffices(make_desk, name, s
     assert not desk.venue.exchange.books.is_liquidating(currency)
 
 
+def test_that_a_trade_was_a_liquidation_is_public_an_hour_later(stretched):
+    stretched.move(93_300)
+    order = {"instrument_name": LINEAR, "count": 1000}
+    told = stretched.call("public/get_last_trades_by_instrument", **order)["trades"]
+    assert not any("liquidation" in trade for trade in told)
+    stretched.now_ms += 3_600_000
+    stretched.log_in()
+    told = stretched.call("public/get_last_trades_by_instrument", **order)["trades"]
+    own = {trade["trade_id"] for trade in stretched.trades() if "liquidation" in trade}
+    assert {trade["trade_id"] for trade in told if "liquidation" in trade} == own != set()
+
+
 def test_own_orders_are_cancelled_and_no_new_ones_taken_meanwhile(stretched):
     order = stretched.buy(amount=0.01, price=92_000)["order"]
     other = stretched.buy(INVERSE, amount=10, price=92_000)["order"]

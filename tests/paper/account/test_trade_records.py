@@ -94,6 +94,22 @@ def test_the_oldest_executions_are_dropped_from_every_index():
     assert numbers(records.of_order("o29")) == [29]
 
 
+def test_an_order_keeps_its_later_executions_when_its_oldest_are_dropped():
+    records = TradeRecords(length_max=10)
+    for number in range(12):
+        records.add(trade(number, at_ms=number, order_id="long"))
+    assert numbers(records.of_order("long")) == numbers(records.everything())
+
+
+def test_an_execution_after_the_clock_went_back_is_found_by_its_own_time():
+    records = TradeRecords()
+    records.add(trade(1, at_ms=5_000))
+    records.add(trade(2, at_ms=1_000))
+    wanted = TradeRange(window=Window(start_ms=500, end_ms=1_500))
+    for is_ascending in (True, False):
+        assert numbers(records.select([LINEAR], wanted, is_ascending=is_ascending)) == [2]
+
+
 @given(st.lists(st.integers(0, 3), max_size=30), st.integers(0, 40), st.integers(1, 7))
 def test_paging_by_id_meets_every_execution_once(gaps, start, size):
     records, at_ms = TradeRecords(), 0

@@ -36,7 +36,7 @@ async def control(server):
 def until():
     """Waits until a question is answered with yes."""
 
-    async def wait(question, timeout_s=5.0):
+    async def wait(question, timeout_s=45.0):
         async with asyncio.timeout(timeout_s):
             while not (answer := question()):
                 await asyncio.sleep(0.005)

@@ -146,6 +146,8 @@ class TestTriggers:
             pytest.param({"method": "private/cancel"}, BEFORE_REQUEST, id="before a request"),
             pytest.param({"method": "*", "moment": "after"}, AFTER_REQUEST, id="after a request"),
             pytest.param({"label": "x"}, BEFORE_REQUEST, id="a label"),
+            pytest.param({"instrument": "BTC*"}, BEFORE_REQUEST, id="an instrument"),
+            pytest.param({"transport": "http"}, BEFORE_REQUEST, id="a way to come"),
             pytest.param({"channel": "user.*"}, ON_NOTIFICATION, id="a notification"),
         ],
     )

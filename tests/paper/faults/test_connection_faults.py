@@ -130,11 +130,13 @@ class TestEnds:
         )
         assert order["filled_amount"] == 0.01
 
-    async def test_over_http_the_request_is_hung_up_on(self, server, control):
-        await control.arm("abort-connection", method="public/get_time", transport="http")
+    async def test_over_http_the_request_is_hung_up_on(self, server, dial, control):
+        client = await dial()
+        await control.arm("abort-connection", method="public/get_time")
         async with aiohttp.ClientSession() as session:
             with pytest.raises(aiohttp.ClientError):  # a GET would be sent again by aiohttp
                 await session.post(f"{server.http_url}/public/get_time", json={})
+        assert await client.call("public/test")  # no line of anybody's is cut for it
 
 
 class TestHalfOpen:
@@ -166,6 +168,21 @@ class TestHalfOpen:
         client = await dial()
         await control.do("freeze-connection", lasts_s=0.1, then="abort")
         assert await end_of(client) == 1006
+
+    async def test_n1_and_what_was_held_by_a_line_that_is_cut_is_lost(self, dial, control, server):
+        client = await dial()
+        (number,) = server.lines
+        order = {"instrument_name": LINEAR, "amount": 0.01, "type": "market", "label": "ice"}
+        # One is read and held before the freeze stops the reading, as it may be.
+        server.lines[number]._is_readable.clear()
+        for _ in range(3):
+            await client.send("private/buy", **order)
+        await control.do("freeze-connection", lasts_s=0.1, then="abort")
+        assert await end_of(client) == 1006
+        again = await dial()
+        assert not await again.call(
+            "private/get_order_state_by_label", currency="USDC", label="ice"
+        )
 
     async def test_n7_what_the_client_sends_is_lost_and_it_still_hears(self, dial, control, server):
         client = await dial()

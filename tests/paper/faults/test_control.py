@@ -166,8 +166,16 @@ class TestWhoMayAsk:
             {"Host": "paper.example"},
             {"Origin": "http://localhost"},
             {"Host": "127.0.0.1.evil.example"},
+            {"Sec-Fetch-Site": "cross-site"},
+            {"Sec-Fetch-Site": "same-site"},
         ],
-        ids=["another name", "a web page", "a name that looks right"],
+        ids=[
+            "another name",
+            "a web page",
+            "a name that looks right",
+            "a picture on a web page",
+            "a page on another port",
+        ],
     )
     async def test_no_web_page_and_no_other_name(self, server, headers):
         async with aiohttp.ClientSession(headers=headers) as session:
@@ -177,6 +185,14 @@ class TestWhoMayAsk:
                 f"{server.control_url}/do", json={"fault": "settle"}
             ) as response:
                 assert response.status == 403
+
+    async def test_an_address_that_a_person_typed_into_a_browser(self, server):
+        headers = {"Sec-Fetch-Site": "none", "Sec-Fetch-Mode": "navigate"}
+        async with (
+            aiohttp.ClientSession(headers=headers) as session,
+            session.get(f"{server.control_url}/menu") as response,
+        ):
+            assert response.status == 200
 
     async def test_the_machine_by_its_own_name(self, server):
         async with FaultControl(f"http://localhost:{server.port}/control") as control:

@@ -44,6 +44,14 @@ def test_fields_become_typed(name, given, expected):
         ("error-reply", {"code": 10009, "is_applied": "yes"}, "is_applied", "true or false"),
         ("withhold-reply", {"delay": 1}, "delay", "its own are: none"),
         ("mutate-reply", {"kind": "x"}, "kind", "change, field, value"),
+        ("transfer", {"currency": "BTC", "amount": "1e999999"}, "amount", "at most 1000000000000"),
+        (
+            "correct-cash",
+            {"currency": "BTC", "amount": "-1e13"},
+            "amount",
+            "at least -1000000000000",
+        ),
+        ("set-funding", {"instrument_name": "x", "rate": "1e99"}, "rate", "at most"),
     ],
 )
 def test_what_is_wrong_is_named_with_the_fix(name, given, field, fix):

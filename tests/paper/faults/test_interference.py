@@ -93,6 +93,27 @@ def test_every_entry_can_be_armed_with_nothing_but_what_it_needs(name):
     assert armed.name == name
 
 
+def test_a_change_that_fits_no_message_of_a_flood_is_no_hit():
+    faults = Faults()
+    faults.arm("flood", messages=5)
+    faults.arm("mutate-notification", change="missing-field", field="nowhere")
+    message = {"params": {"channel": "ticker.x", "data": {"timestamp": 1}}}
+    sendings, _ = faults.on_notification(message, 1, NOW_MS)
+    assert len(sendings) == 5
+    assert faults.arms.hits == {"flood": 1, "mutate-notification": 0}
+
+
+def test_a_page_that_comes_again_is_one_of_the_same_method():
+    faults = Faults()
+    faults.arm("cut-page", how="repeated", count=2)
+    pages = {"private/get_user_trades_by_order": ["t1"], "private/get_positions": ["p1"]}
+    for method, page in pages.items():
+        said = faults.on_reply(Request(method=method), 1, page, encode, NOW_MS)
+        assert said.answer == page
+    again = faults.on_reply(Request(method="private/get_positions"), 1, ["p2"], encode, NOW_MS)
+    assert again.answer == ["p1"]
+
+
 def test_heartbeats_are_no_channels_and_pass():
     faults = Faults()
     faults.arm("mute-channel")

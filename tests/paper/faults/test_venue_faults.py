@@ -117,6 +117,33 @@ class TestPlatform:
         await control.do("maintenance", on=False)
         assert (await (await dial()).request("private/get_positions"))["result"] == []
 
+    async def test_e7_a_slow_engine_lets_wait_refuses_and_purges(self, dial, control, until):
+        client = await dial()
+        await control.do("slow-matching", processing_ms=200, lasts_s=1)
+        order = {"instrument_name": LINEAR, "amount": 0.01, "price": 94_000}
+        ids = [await client.send("private/buy", **order) for _ in range(10)]
+        cancelled = await client.send("private/cancel_all")
+        codes = {}
+        while cancelled not in codes or not codes.keys() >= set(ids):
+            reply = await client.receive()
+            codes[reply["id"]] = reply.get("error", {}).get("code")
+        assert [codes[number] for number in ids] == [None, *[13666] * 8, 10047]
+
+    async def test_e6_calls_without_a_login_are_refused_until_they_are_let_in(self, dial, control):
+        client, stranger = await dial(), await dial(log_in=False)
+        channel = "platform_state.public_methods_state"
+        await client.call("public/subscribe", channels=[channel])
+        await control.do("refuse-public")
+        assert (await stranger.request("public/get_time"))["error"]["code"] == 11056
+        assert await client.call("public/get_time")
+        states = [
+            (await client.wait_for(channel))["allow_unauthenticated_public_requests"]
+            for _ in range(2)
+        ]
+        assert states == [True, False]
+        await control.do("refuse-public", refused=False)
+        assert await stranger.call("public/get_time")
+
     async def test_e7_e16_a_settlement_break_answers_10041_and_passes(
         self, dial, control, server, until
     ):
@@ -393,6 +420,29 @@ class TestMoney:
         assert done["balance"] == 10
         assert (await log(client))[0]["type"] == "transfer"
         assert await refusal(client) in (10009, 10039)
+
+    async def test_e12_a_block_trade_moves_the_position_without_an_order(self, dial, control):
+        client = await dial()
+        await client.call("private/subscribe", channels=[f"user.changes.{LINEAR}.raw"])
+        block = {"instrument_name": LINEAR, "direction": "sell", "amount": "0.5", "price": 97_000}
+        done = await control.do("block-trade", **block)
+        told = await client.wait_for(f"user.changes.{LINEAR}.raw")
+        assert told["orders"] == []
+        (trade,) = told["trades"]
+        assert trade["block_trade_id"] == done["block_trade_id"]
+        assert (trade["price"], trade["amount"]) == (97_000, 0.5)
+        assert trade["fee"] == pytest.approx(0.5 * 97_000 * 0.00025)
+        assert (await position(client))["size"] == -0.5
+        row = (await log(client))[0]
+        assert (row["type"], row["side"], row["trade_id"]) == (
+            "trade", "open sell", done["trade_id"],
+        )  # fmt: skip
+        assert await refusal(client, "private/get_order_state", order_id=trade["order_id"]) == 10004
+        page = await client.call("public/get_last_trades_by_instrument", instrument_name=LINEAR)
+        ids = {t["trade_id"]: t.get("block_trade_id") for t in page["trades"]}
+        assert ids[done["trade_id"]] == done["block_trade_id"]
+        ticker = await client.call("public/ticker", instrument_name=LINEAR)
+        assert ticker["last_price"] < 96_500
 
     @pytest.mark.parametrize(("amount", "left"), [("0.01", 0.02), (None, 0)])
     async def test_e13_a_liquidation_is_tagged(self, dial, control, amount, left):

@@ -5,6 +5,8 @@ import json
 import aiohttp
 import pytest
 
+from vigil.paper.session.keys import CLIENT_ID, CLIENT_SECRET
+
 LINEAR = "BTC_USDC-PERPETUAL"
 ORDERS, TRADES = "user.orders.any.any.raw", "user.trades.any.any.raw"
 
@@ -61,6 +63,46 @@ class TestRequests:
         assert not server.venue.exchange.books.labelled("late")
         (order,) = await until(lambda: server.venue.exchange.books.labelled("late"))
         assert order.state == "filled"
+
+    @pytest.mark.parametrize(
+        ("method", "params", "question", "answer"),
+        [
+            pytest.param(
+                "public/auth",
+                {"grant_type": "client_credentials", "client_id": CLIENT_ID,
+                 "client_secret": CLIENT_SECRET},
+                "private/get_positions",
+                [],
+                id="it is logged in",
+            ),
+            pytest.param(
+                "private/enable_cancel_on_disconnect",
+                {},
+                "private/get_cancel_on_disconnect",
+                {"scope": "connection", "enabled": True},
+                id="its orders go with it",
+            ),
+        ],
+    )  # fmt: skip
+    async def test_n4_what_it_changes_of_its_connection_counts_while_that_is_there(
+        self, dial, control, method, params, question, answer
+    ):
+        client = await dial(log_in=method != "public/auth")
+        await control.arm("delay-request", method=method, delay_s=0.02)
+        await client.call(method, **params)
+        assert await client.call(question) == answer
+
+    async def test_n4_nobody_is_left_listening_for_a_sender_who_hung_up(
+        self, dial, control, server, until
+    ):
+        client = await dial()
+        await control.arm("delay-request", method="public/subscribe", delay_s=0.1)
+        await client.send("public/subscribe", channels=[f"ticker.{LINEAR}.100ms"])
+        await client.call("public/test")
+        await client.socket.close()
+        await until(lambda: not server.lines)
+        await until(lambda: not server._waiting)
+        assert not server.venue.publisher._channels
 
     async def test_n4_valid_until_is_judged_when_it_is_carried_out(self, dial, control, server):
         client = await dial()
@@ -429,8 +471,8 @@ class TestNotifications:
 
     async def test_n13_a_garbled_notification_is_one_frame_of_many(self, dial, control):
         client = await dial(log_in=False)
-        await control.arm("garble-notification", channel="ticker.*", shape="truncated")
         await client.call("public/subscribe", channels=[f"ticker.{LINEAR}.100ms"])
+        await control.arm("garble-notification", channel="ticker.*", shape="truncated")
         with pytest.raises(ValueError):
             while True:
                 json.loads(await client.socket.receive_str())

@@ -3,7 +3,7 @@ from decimal import Decimal
 import pytest
 
 from vigil.domain.market import Candle
-from vigil.paper.market.charts import MINUTE_MS, Chart
+from vigil.paper.market.charts import HOUR_MS, MINUTE_MS, MINUTES_KEPT_MS, Chart
 
 D = Decimal
 BORN_MS = 1_795_000_020_000  # 20 s into a minute
@@ -65,3 +65,51 @@ def test_a_clock_that_steps_back_stays_in_the_later_minute(chart):
 
 def test_a_range_before_all_history_is_empty(chart):
     assert chart.candles(0, 1000, 1) == []
+
+
+@pytest.fixture
+def long_chart(chart):
+    """Nine days of minutes, each with a price of its own, an hour in between without any."""
+    minutes = [m for m in range(9 * 24 * 60) if not 1000 <= m < 1060]
+    for minute in minutes:
+        chart.record(D(100 + minute % 61), MINUTE + minute * MINUTE_MS)
+    return chart, MINUTE + minutes[-1] * MINUTE_MS
+
+
+class TestOldMinutes:
+    @pytest.mark.parametrize("resolution", [60, 180, 1440])
+    def test_hours_of_them_give_the_same_longer_candles(self, long_chart, resolution):
+        chart, end_ms = long_chart
+        whole = Chart("btc_usd", history=past, start_price=D(100), start_ms=BORN_MS)
+        whole.restore(
+            Candle(start_ms=t, open=D(p), high=D(p), low=D(p), close=D(p))
+            for m in range(9 * 24 * 60)
+            if not 1000 <= m < 1060
+            for t, p in ((MINUTE + m * MINUTE_MS, 100 + m % 61),)
+        )
+        # Two prices met in the first minute: that of the start, and the first recorded.
+        assert chart.candles(MINUTE, end_ms, resolution) == whole.candles(
+            MINUTE, end_ms, resolution
+        )
+
+    def test_what_is_kept_is_a_week_and_hours(self, long_chart):
+        chart, end_ms = long_chart
+        kept = {row.candle.start_ms for row in chart.drain_closed()} - set(chart.drain_folded())
+        recent = {start for start in kept if start >= end_ms - MINUTES_KEPT_MS}
+        assert len(recent) == MINUTES_KEPT_MS // MINUTE_MS
+        assert len(kept) - len(recent) <= 2 * 24 + 60 + 1
+
+    def test_a_restart_from_what_was_kept_shows_the_same(self, long_chart):
+        chart, end_ms = long_chart
+        rows = {row.candle.start_ms: row.candle for row in chart.drain_closed()}
+        for start_ms in chart.drain_folded():
+            del rows[start_ms]
+        again = Chart("btc_usd", history=past, start_price=D(100), start_ms=BORN_MS)
+        again.restore(rows.values())
+        until = end_ms - MINUTE_MS
+        for resolution in (1, 60):
+            assert again.candles(MINUTE, until, resolution) == chart.candles(
+                MINUTE, until, resolution
+            )
+        again.record(D(1), end_ms + HOUR_MS)
+        assert again.drain_folded() != []

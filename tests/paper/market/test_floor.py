@@ -34,8 +34,8 @@ def floor(now_ms=NOW_MS, **options):
 
 def pass_expiry(place, now_ms):
     """What clearing does at eight o'clock."""
-    for name, index in place.indexes.items():
-        place.move(name, index.price, now_ms)
+    for name, index in place.indexes.by_name.items():
+        place.indexes.move(name, index.price, now_ms)
     for market in place.markets.values():
         if market.listing.expires_ms <= now_ms and market.state is BookState.OPEN:
             market.delivery_price = market.estimated_delivery_price
@@ -46,15 +46,15 @@ def pass_expiry(place, now_ms):
 def keep(place, names=()):
     """What a state file holds of a floor."""
     return {
-        "now_ms": max(index.now_ms for index in place.indexes.values()),
-        "born_ms": place.born_ms,
-        "born_prices": dict(place.born_prices),
-        "prices": place.prices,
-        "walks": place.walk_snapshots(),
+        "now_ms": max(index.now_ms for index in place.indexes.by_name.values()),
+        "born_ms": place.indexes.born_ms,
+        "born_prices": dict(place.indexes.born_prices),
+        "prices": place.indexes.prices,
+        "walks": place.indexes.walk_snapshots(),
         "listings": place.drain_listings(),
-        "deliveries": place.drain_deliveries(),
-        "windows": place.windows(),
-        "minutes": place.drain_minutes(),
+        "deliveries": place.indexes.drain_deliveries(),
+        "windows": place.indexes.windows(),
+        "minutes": place.indexes.drain_minutes(),
         "states": place.market_states(names),
     }
 
@@ -97,7 +97,7 @@ def test_nothing_is_listed_twice_and_the_delivered_are_archived_a_day_later():
 
 def test_what_is_looked_at_by_nobody_costs_nothing_at_a_move():
     place = floor()
-    place.move("btc_usd", D(96_000), NOW_MS + 100)
+    place.indexes.move("btc_usd", D(96_000), NOW_MS + 100)
     dated = place.dated("btc_usd")
     assert dated
     assert all(market._version == -1 for market in dated)
@@ -105,8 +105,8 @@ def test_what_is_looked_at_by_nobody_costs_nothing_at_a_move():
 
 def test_a_kept_floor_comes_back_with_everything():
     place = floor(walks={"btc_usd": TickScript([D(95_000), D(96_000), D(97_000)])})
-    for name, price in place.walk(1).items():
-        place.move(name, price, EXPIRY - 60_000)
+    for name, price in place.indexes.walk(1).items():
+        place.indexes.move(name, price, EXPIRY - 60_000)
     pass_expiry(place, EXPIRY)
     held = "BTC-25DEC26"
     place.markets[held].settlement_price = D(94_321)
@@ -114,8 +114,8 @@ def test_a_kept_floor_comes_back_with_everything():
     again = floor(EXPIRY + 1000, walks={"btc_usd": TickScript([D(95_000), D(96_000), D(97_000)])})
     again.restore(**kept)
     assert set(again.markets) == set(place.markets)
-    assert again.prices == place.prices
-    assert again.walk(1) == {"btc_usd": D(97_000)}
+    assert again.indexes.prices == place.indexes.prices
+    assert again.indexes.walk(1) == {"btc_usd": D(97_000)}
     assert again.markets[held].settlement_price == D(94_321)
     assert {n: m.state for n, m in again.markets.items()} == {
         n: m.state for n, m in place.markets.items()
@@ -130,8 +130,8 @@ def test_after_days_of_absence_all_that_expired_meanwhile_is_there_to_deliver():
     later = EXPIRY + 3 * DAY_MS
     again = floor(later)
     again.restore(**kept)
-    for name, index in again.indexes.items():
-        again.move(name, index.price, later)
+    for name, index in again.indexes.by_name.items():
+        again.indexes.move(name, index.price, later)
     due = [m for m in again.markets.values() if m.listing.expires_ms <= later]
     assert due
     assert all(m.state is BookState.OPEN for m in due)
@@ -180,10 +180,10 @@ def test_a_walk_goes_on_from_where_a_hand_moved_its_index_also_after_a_restart()
         return TickScript([D(95_000), D(95_000), D(95_950), D(95_950), D(95_950)])
 
     place = floor(walks={"btc_usd": scripted(), "btc_usdc": scripted()})
-    place.shift("btc_usd", D(47_500))
-    place.move("btc_usd", D(47_500), NOW_MS)
-    assert place.walk(1) == {"btc_usd": 47_500, "btc_usdc": 95_000}
+    place.indexes.shift("btc_usd", D(47_500))
+    place.indexes.move("btc_usd", D(47_500), NOW_MS)
+    assert place.indexes.walk(1) == {"btc_usd": 47_500, "btc_usdc": 95_000}
     again = floor(walks={"btc_usd": scripted(), "btc_usdc": scripted()})
     again.restore(**keep(place))
     for each in (place, again):
-        assert each.walk(1) == {"btc_usd": 47_975, "btc_usdc": 95_950}
+        assert each.indexes.walk(1) == {"btc_usd": 47_975, "btc_usdc": 95_950}

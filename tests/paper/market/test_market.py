@@ -192,20 +192,20 @@ class TestTape:
         m.record_trade(trade(m, "95000"))
         m.record_trade(trade(m, "95001"))
         assert told == ["BTC_USDC-PERPETUAL"]
-        assert len(m.drain_tape()) == 2
-        assert m.drain_tape() == []
+        assert len(m.tape.drain()) == 2
+        assert m.tape.drain() == []
         m.record_trade(trade(m, "95001"))
         assert len(told) == 2
-        assert m.volume == D("0.0003")
+        assert m.tape.volume == D("0.0003")
 
     def test_options_count_volume_in_coin_and_carry_their_volatility(self):
         m = market(OPTION)
         assert not m.has_traded
         m.record_trade(trade(m, m.best_ask[0], amount=D(2)))
         assert m.has_traded
-        assert m.volume == 2
-        assert m.volume_usd == 2 * m.last_price * 95_000
-        assert m.tape[0].iv > D(100) * D(repr(m.option_quote.volatility)) - 1
+        assert m.tape.volume == 2
+        assert m.tape.volume_usd == 2 * m.last_price * 95_000
+        assert m.tape.trades[0].iv > D(100) * D(repr(m.option_quote.volatility)) - 1
         assert m.high == m.low == m.last_price
 
     def test_a_perpetual_remembers_the_extremes_of_mark(self):

@@ -507,3 +507,14 @@ def test_everything_about_an_order_survives_a_restart(make_desk, tmp_path):
     again = make_desk(saved=state_file.load())
     assert again.open_orders() == desk.open_orders()
     state_file.close()
+
+
+def test_a_resting_order_that_fills_a_thousand_times_stays_as_small_as_it_was(desk):
+    placed = desk.buy(amount=1.0, price=94_900)["order"]
+    exchange = desk.venue.exchange
+    for _ in range(1000):
+        order = exchange.books.orders[placed["order_id"]]
+        exchange.engine.fill(order, price=D(94_900), amount=D("0.001"), now_ms=desk.now_ms)
+    order = exchange.books.orders[placed["order_id"]]
+    assert order.parts == ((D(1), D(94_900)),)
+    assert desk.order(placed["order_id"])["average_price"] == 94_900

@@ -39,6 +39,18 @@ def test_an_option_trades_in_tenths_of_a_contract(desk, call_name, amount, code)
         assert desk.refusal("private/buy", **order).code == code
 
 
+@pytest.mark.parametrize(
+    ("price", "code"), [(0.0049, None), (0.005, None), (0.0055, None), (0.0051, -32602)]
+)
+def test_an_options_ticks_are_wider_at_higher_prices(desk, call_name, price, code):
+    order = {"instrument_name": call_name, "amount": 0.1, "price": price}
+    if code is None:
+        assert desk.call("private/buy", **order)["order"]["price"] == D(str(price))
+    else:
+        refusal = desk.refusal("private/buy", **order)
+        assert (refusal.code, refusal.data["param"]) == (code, "price")
+
+
 def test_an_option_trade_tells_its_volatility_and_its_underlying(desk, call_name):
     (trade,) = desk.buy(call_name, amount=0.1, type="market")["trades"]
     assert 1 < trade["iv"] < 500

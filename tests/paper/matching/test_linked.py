@@ -154,6 +154,17 @@ def test_a_cancelled_entry_closes_its_secondaries(desk):
     ]
 
 
+@pytest.mark.parametrize("time_in_force", ["immediate_or_cancel", "fill_or_kill"])
+def test_an_entry_that_ends_by_itself_without_a_fill_closes_its_secondaries(desk, time_in_force):
+    terms = bracket("buy", 0.01, 94000, 96000, type="limit", price=94900)
+    entry = place(desk, LINEAR, "buy", **terms, time_in_force=time_in_force)
+    assert (entry["order_state"], entry["filled_amount"]) == ("cancelled", 0)
+    for order_id in entry["oto_order_ids"]:
+        secondary = desk.order(order_id)
+        assert secondary["order_state"] == "cancelled"
+        assert secondary["cancel_reason"] == "oto_primary_closed"
+
+
 def test_first_hit_places_whole_secondaries_at_the_first_partial_fill(desk):
     best_ask, amount = desk.market().best_ask
     total = float(amount + 1)
@@ -415,6 +426,15 @@ class TestPairConditions:
         assert desk.by_label("stop")[0]["order_state"] == "cancelled"
         assert desk.position()["size"] == 0
 
+    def test_fill_after_fill_leaves_of_the_other_what_is_left_of_the_one(self, desk):
+        desk.buy(amount=1.0, type="market")
+        target = pair(desk, "incremental", 1.0)
+        exchange = desk.venue.exchange
+        for part, left in (("0.5", "0.5"), ("0.25", "0.25"), ("0.15", "0.1")):
+            order = exchange.books.orders[target["order_id"]]
+            exchange.engine.fill(order, price=D(96000), amount=D(part), now_ms=desk.now_ms)
+            assert desk.by_label("stop")[0]["amount"] == D(left)
+
     @pytest.mark.parametrize("condition", ["complete_fill", "incremental"])
     def test_a_stop_of_such_a_pair_takes_the_pair_along_when_it_fires(self, desk, condition):
         desk.buy(amount=0.01, type="market")
@@ -521,3 +541,49 @@ def test_a_pair_whose_first_order_filled_in_part_at_once_has_no_second(desk):
     assert placed["order"]["order_state"] == "open"
     assert placed["order"]["filled_amount"] > 0
     assert [order["order_id"] for order in desk.open_orders()] == [placed["order"]["order_id"]]
+
+
+@pytest.mark.parametrize(
+    ("condition", "second"),
+    [("first_hit", None), ("complete_fill", "0.25"), ("incremental", "rest")],
+)
+def test_a_secondary_that_fills_in_part_at_once_leaves_of_its_other_what_its_condition_says(
+    desk, condition, second
+):
+    """Market-limit orders take what there is at the best price, and rest with what is left."""
+    reduce = {"direction": "sell", "type": "market_limit", "amount": D("0.25")}
+    desk.buy(
+        amount=D("0.25"), type="market", trigger_fill_condition=condition,
+        linked_order_type="one_triggers_one_cancels_other",
+        otoco_config=[reduce | {"label": "one"}, reduce | {"label": "other"}],
+    )  # fmt: skip
+    (one,) = desk.by_label("one")
+    assert 0 < one["filled_amount"] < D("0.25")
+    other = [order["amount"] for order in desk.by_label("other")]
+    rest = D("0.25") - one["filled_amount"]
+    assert other == {None: [], "rest": [rest]}.get(second, [D("0.25")])
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.booleans(), st.integers(1, 400)), min_size=1, max_size=12))
+def test_an_incremental_pair_never_fills_more_than_one_of_its_orders_would(make_desk_once, fills):
+    desk = make_desk_once()
+    exchange = desk.venue.exchange
+    desk.sell(
+        amount=D("0.1"), price=95_900, label="one", trigger_fill_condition="incremental",
+        linked_order_type="one_cancels_other",
+        otoco_config=[{"direction": "sell", "type": "limit", "price": 96_000, "label": "other"}],
+    )  # fmt: skip
+    ids = [desk.by_label(label)[0]["order_id"] for label in ("one", "other")]
+    for is_first, lots in fills:
+        order = exchange.books.orders[ids[not is_first]]
+        if not order.is_live:
+            break
+        amount = min(D(lots) / 10_000, order.remaining)
+        exchange.engine.fill(order, price=order.price, amount=amount, now_ms=desk.now_ms)
+        one, other = (exchange.books.orders[order_id] for order_id in ids)
+        filled = one.filled_amount + other.filled_amount
+        assert filled <= D("0.1")
+        assert one.is_live == other.is_live == (filled < D("0.1"))
+        if one.is_live:
+            assert one.remaining == other.remaining == D("0.1") - filled

@@ -116,6 +116,18 @@ class TestTrailingStop:
         assert desk.refusal("private/edit", **params).code == 11036
         assert desk.order(stop["order_id"])["trigger_price"] == 95100
 
+    def test_an_offset_beyond_all_price_is_refused_wherever_it_is_named(self, desk, stop):
+        far = {"trigger_offset": 95_000}
+        edit = {"order_id": stop["order_id"], "amount": 0.01} | far
+        assert desk.refusal("private/edit", **edit).data["param"] == "trigger_offset"
+        entry = {
+            "instrument_name": LINEAR, "amount": 0.01, "price": 94_000,
+            "linked_order_type": "one_triggers_other",
+            "otoco_config": [{"direction": "sell"} | TRAILING | far],
+        }  # fmt: skip
+        assert desk.refusal("private/buy", **entry).data["param"] == "trigger_offset"
+        assert desk.order(stop["order_id"])["trigger_price"] == 94_500
+
     def test_it_follows_on_after_a_restart(self, make_desk, tmp_path):
         state_file = StateFile(tmp_path / "paper.db")
         desk = make_desk()

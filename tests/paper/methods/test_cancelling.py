@@ -63,6 +63,7 @@ def test_each_way_takes_what_it_says_and_counts_it(six, method, params, remainin
         ("cancel_all_by_currency", {"currency": "DOGE"}),
         ("cancel_all_by_currency_pair", {"currency_pair": "btc_doge"}),
         ("cancel_all_by_instrument", {"instrument_name": "BTC"}),
+        ("cancel_all_by_kind_or_type", {}),
         ("cancel_all_by_kind_or_type", {"currency": []}),
         ("cancel_all_by_kind_or_type", {"currency": ["DOGE"]}),
         ("cancel_all_by_kind_or_type", {"currency": "any", "type": "everything"}),

@@ -5,10 +5,12 @@ import hmac
 
 import pytest
 
+from vigil.paper.session import tokens
 from vigil.paper.session.credits import Limits
 from vigil.paper.session.keys import CLIENT_ID, CLIENT_SECRET, READER_ID, READER_SECRET, ApiKey
 from vigil.paper.session.rights import FULL_RIGHTS
 from vigil.paper.switches import Switches
+from vigil.paper.wire.framing import Request
 
 LINEAR = "BTC_USDC-PERPETUAL"
 
@@ -71,6 +73,23 @@ class TestScope:
         )
         desk.venue.connect(99, address="10.0.0.1")
         desk.call("private/get_positions", 99, access_token=access)
+
+
+def test_of_too_many_logins_the_first_ends(desk, monkeypatch):
+    monkeypatch.setattr(tokens, "_TOKENS_MAX", 5)
+    key = desk.venue.sessions.keys.find(CLIENT_ID)
+    grants = []
+    for _ in range(6):
+        request = Request(
+            method="public/auth",
+            params={
+                "grant_type": "client_credentials",
+                "client_id": CLIENT_ID,
+                "client_secret": key.client_secret,
+            },
+        )
+        grants.append(desk.venue.receive_alone(request, desk.now_ms).answer)
+    assert [works(desk, grant) for grant in grants] == [False, *[True] * 5]
 
 
 class TestNamedSessions:
@@ -145,7 +164,7 @@ class TestNamedSessions:
 class TestRevokedKey:
     def test_it_ends_what_is_logged_in_and_logs_in_no_more(self, desk):
         grant = log_in(desk, scope="session:x")
-        desk.venue.revoke_key(CLIENT_ID)
+        desk.venue.operator.revoke_key(CLIENT_ID)
         refusal = desk.refusal("private/get_positions")
         assert (refusal.code, refusal.data) == (13009, {"reason": "invalid_token"})
         assert not works(desk, grant)
@@ -162,11 +181,11 @@ class TestRevokedKey:
         assert desk.refusal("public/auth", desk.connect(), **refresh).code == 13009
 
     def test_other_keys_go_on(self, desk):
-        desk.venue.revoke_key(READER_ID)
+        desk.venue.operator.revoke_key(READER_ID)
         desk.call("private/get_positions")
 
     def test_a_scope_that_was_cut_counts_from_the_next_login(self, desk):
-        desk.venue.set_key_scope(CLIENT_ID, "trade:read account:read")
+        desk.venue.operator.set_key_scope(CLIENT_ID, "trade:read account:read")
         desk.call("private/cancel_all")
         desk.log_in()
         assert desk.refusal("private/cancel_all").code == 13403

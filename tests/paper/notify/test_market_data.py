@@ -14,6 +14,34 @@ FUTURE, OPTION = "BTC-25DEC26", "BTC-25DEC26-100000-C"
 PUT = "BTC-25DEC26-90000-P"
 
 
+@pytest.mark.parametrize(
+    "channel",
+    [
+        f"book.{LINEAR}.none.10.agg2",
+        f"quote.{LINEAR}",
+        f"chart.trades.{LINEAR}.1",
+        "deribit_price_statistics.btc_usdc",
+    ],
+)
+def test_what_a_new_listener_is_shown_the_others_hear_as_well(desk, channel):
+    desk.subscribe(channel)
+    desk.wait(1000)
+    desk.on(channel)
+    desk.venue.exchange.set_price("btc_usdc", D(96_000), desk.now_ms)  # not told yet
+    other = desk.connect_and_log_in()
+    desk.subscribe(channel, connection_id=other)
+    (new,) = [m["params"]["data"] for n, m in desk.heard if n == other]
+    desk.heard.clear()
+    desk.now_ms += 1000
+    desk._hear(desk.venue.notice(desk.now_ms))
+    told = [m["params"]["data"] for n, m in desk.heard if n == desk.connection_id]
+    assert [without_time(data) for data in told] == [without_time(new)]
+
+
+def without_time(data):
+    return {name: value for name, value in data.items() if name != "timestamp"}
+
+
 class TestTickers:
     @pytest.mark.parametrize("name", [LINEAR, FUTURE, OPTION])
     def test_the_channel_says_what_the_method_says(self, desk, name):

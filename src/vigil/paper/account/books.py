@@ -20,6 +20,9 @@ from vigil.paper.account.shelf import Shelf
 from vigil.paper.account.trade_records import TradeRecords
 from vigil.paper.switches import Switches
 
+# Rows of the transaction log that are kept; a trade writes one or two.
+LOG_MAX = 50_000
+
 # Where counters start: large, as on the exchange, so that nobody parses ids as small integers.
 _FIRST = {
     "order": 74_000_000_000,
@@ -90,16 +93,18 @@ class TriggerEnded:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Logged:
-    """A row was added to the transaction log."""
+    """A row was added to the transaction log; the oldest may have been dropped to make room."""
 
     row: LogRow
+    dropped: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settled:
-    """A row was added to the settlement history."""
+    """A row was added to the settlement history; the oldest may have been dropped for it."""
 
     row: SettlementRow
+    dropped: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,8 +152,8 @@ class Books:
         self.order_records = OrderRecords()
         self.trade_records = TradeRecords()
         self.trigger_ends: Shelf[TriggerEnd] = Shelf()
-        self.log: list[LogRow] = []
-        self.settlements: list[SettlementRow] = []
+        self.log_rows: Shelf[LogRow] = Shelf(LOG_MAX)
+        self.settlement_rows: Shelf[SettlementRow] = Shelf()
         self.positions: dict[str, PaperPosition] = {}
         self.cash = {
             currency: Cash(currency=currency, balance=balance)
@@ -166,6 +171,16 @@ class Books:
     def trades(self) -> list[PaperTrade]:
         """Every execution that is still kept, as they came."""
         return self.trade_records.everything()
+
+    @property
+    def log(self) -> list[LogRow]:
+        """The rows of the transaction log that are still kept, as they came."""
+        return self.log_rows.items
+
+    @property
+    def settlements(self) -> list[SettlementRow]:
+        """The rows of the settlement history that are still kept, as they came."""
+        return self.settlement_rows.items
 
     def next_number(self, kind: str, scope: str = "", *, step: int = 1) -> int:
         """The next value of a counter: its kind, and within it one count per scope."""
@@ -203,13 +218,13 @@ class Books:
 
     def add_row(self, row: LogRow) -> None:
         """Keep a row of the transaction log."""
-        self.log.append(row)
-        self.journal.append(Logged(row=row))
+        dropped = self.log_rows.add(row.timestamp_ms, row)
+        self.journal.append(Logged(row=row, dropped=tuple(old.number for old in dropped)))
 
     def add_settlement(self, row: SettlementRow) -> None:
         """Keep a row of the settlement history."""
-        self.settlements.append(row)
-        self.journal.append(Settled(row=row))
+        dropped = self.settlement_rows.add(row.timestamp_ms, row)
+        self.journal.append(Settled(row=row, dropped=tuple(old.row_id for old in dropped)))
 
     def add_funding_hour(self, hour: FundingHour) -> None:
         """Let an hour of funding be kept; who reckons it remembers it."""
@@ -253,6 +268,16 @@ class Books:
         """Instruments with a position or a live order."""
         held = (name for name, position in self.positions.items() if position.size)
         return tuple(dict.fromkeys((*held, *self.order_records.live_names())))
+
+    def named(self) -> set[str]:
+        """Every instrument that anything kept here is about."""
+        records = self.order_records
+        names = {trade.instrument_name for trade in self.trades}
+        names |= {row.instrument_name for row in self.log if row.instrument_name is not None}
+        names |= {s.instrument_name for s in self.settlements if s.instrument_name is not None}
+        names |= {end.order.instrument_name for end in self.trigger_ends.items}
+        names |= {order.instrument_name for order in (*records.live(), *records.pending())}
+        return names | set(records.closed_names()) | set(self.positions)
 
     def position(self, instrument_name: str) -> PaperPosition:
         """The net position; flat when there never was one."""
@@ -306,11 +331,13 @@ class Books:
             self.trade_records.add(trade)
         for end in trigger_ends:
             self.trigger_ends.add(end.timestamp_ms, end)
-        self.log.extend(log)
+        for row in log:
+            self.log_rows.add(row.timestamp_ms, row)
         self.positions |= {position.instrument_name: position for position in positions}
         self.cash |= {item.currency: item for item in cash}
         self.counters |= counters
-        self.settlements.extend(settlements)
+        for settlement in settlements:
+            self.settlement_rows.add(settlement.timestamp_ms, settlement)
         self._share_sessions()
 
     def _share_sessions(self) -> None:

@@ -87,8 +87,14 @@ class Clearing:
     # -- time ----------------------------------------------------------------------------------
 
     def pass_time(self, now_ms: int) -> None:
-        """Account for everything between the last call and `now_ms`, at the prices there were."""
+        """Account for everything between the last call and `now_ms`, at the prices there were.
+
+        Where the clock went back, what was accounted for stays so until time has caught up; only
+        books that closed for a settlement which is still to come by that clock open again.
+        """
         if now_ms <= self._last_ms:
+            if self._reopens_ms is not None and now_ms < self._reopens_ms - SETTLEMENT_MS:
+                self._open_books()
             return
         while (boundary_ms := next_expiry_ms(self._last_ms)) <= now_ms:
             self._advance(boundary_ms)
@@ -115,7 +121,8 @@ class Clearing:
         self._last_ms, self._reopens_ms = state.last_ms, state.reopens_ms
         self._delivered = dict(state.delivered)
         for name, price in self._delivered.items():
-            self._mark_delivered(self._markets[name], price)
+            if name in self._markets:
+                self._mark_delivered(self._markets[name], price)
         by_name: dict[str, list[FundingHour]] = {}
         for hour in hours:
             by_name.setdefault(hour.instrument_name, []).append(hour)
@@ -127,6 +134,8 @@ class Clearing:
                 market.interest_value = meter.interest_value
         if self._reopens_ms is not None:
             self._close_books()
+        else:  # whoever closed one by hand is not there any more to open it
+            self._open_books()
         self._set_rates()
 
     # -- what is due, or asked for -------------------------------------------------------------
@@ -164,6 +173,10 @@ class Clearing:
         if now_ms < market.listing.expires_ms:
             self._delivered[instrument_name] = price
 
+    def forget(self, instrument_name: str) -> None:
+        """The instrument is gone for good."""
+        self._delivered.pop(instrument_name, None)
+
     def liquidate(self, instrument_name: str, amount: Decimal, now_ms: int) -> None:
         """Close that much of a position by force, whatever the margin says."""
         self.liquidator.liquidate(instrument_name, amount, now_ms=now_ms)
@@ -174,10 +187,7 @@ class Clearing:
         self._accrue(until_ms)
         self._last_ms = max(until_ms, self._last_ms)
         if self._reopens_ms is not None and until_ms >= self._reopens_ms:
-            self._reopens_ms = None
-            for market in self._markets.values():
-                if market.state is BookState.SETTLEMENT:
-                    market.state = BookState.OPEN
+            self._open_books()
 
     def _accrue(self, until_ms: int) -> None:
         """Funding until then, at the rate and the index of the last move."""
@@ -205,6 +215,12 @@ class Clearing:
         for market in self._markets.values():
             if market.state is BookState.OPEN:
                 market.state = BookState.SETTLEMENT
+
+    def _open_books(self) -> None:
+        self._reopens_ms = None
+        for market in self._markets.values():
+            if market.state is BookState.SETTLEMENT:
+                market.state = BookState.OPEN
 
     @staticmethod
     def _mark_delivered(market: Market, price: Decimal) -> None:

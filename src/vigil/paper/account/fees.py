@@ -16,6 +16,9 @@ from vigil.paper.market.instruments import Listing
 LIQUIDATION_COMMISSION = Decimal("0.01")
 _OPTION_LIQUIDATION_SURCHARGE = Decimal("0.0019")
 
+# Of block trades in futures and perpetuals; options pay there as they do in the book.
+BLOCK_COMMISSION = Decimal("0.00025")
+
 _FUTURE_DELIVERY = Decimal("0.00025")
 _OPTION_DELIVERY = Decimal("0.00015")
 _OPTION_CAP = Decimal("0.125")
@@ -40,12 +43,15 @@ def trade_fee(
     *,
     is_maker: bool,
     is_liquidation: bool = False,
+    is_block: bool = False,
 ) -> Decimal:
     """The fee of one execution, eight decimals; negative is a rebate."""
     instrument, is_option = listing.instrument, listing.contract.is_option
     rate = instrument.maker_commission if is_maker else instrument.taker_commission
     if is_liquidation and not is_option:
         rate = LIQUIDATION_COMMISSION
+    elif is_block and not is_option:
+        rate = BLOCK_COMMISSION
     base = notional(listing, amount, price, index_price)
     fee = rate * base
     if is_option:

@@ -20,7 +20,7 @@ HOUR_MS = 3_600_000
 _DEAD_BAND = Decimal("0.00025")
 _CAPS = {"BTC-PERPETUAL": Decimal("0.005"), "ETH-PERPETUAL": Decimal("0.01")}
 _CAP = Decimal("0.05")  # of linear perpetuals; taken for all others too
-_HISTORY_HOURS = 31 * 24
+HISTORY_HOURS = 31 * 24
 # Fine enough not to be seen in eight decimals, coarse enough that sums stay exact.
 _RECEIVED_QUANTUM = Decimal("1e-18")
 
@@ -106,7 +106,7 @@ class FundingMeter:
         self._born_ms, self._last_ms = state.born_ms, state.last_ms
         self.interest_value, self._paid = state.interest_value, state.paid
         self._hour_index_price = state.hour_index_price
-        self.hours = list(hours)[-_HISTORY_HOURS:]
+        self.hours = list(hours)[-HISTORY_HOURS:]
 
     def pass_time(
         self, now_ms: int, rate: Decimal, index_price: Decimal
@@ -117,7 +117,7 @@ class FundingMeter:
         """
         before = self.interest_value
         ended: list[FundingHour] = []
-        earliest_kept_ms = now_ms - _HISTORY_HOURS * HOUR_MS
+        earliest_kept_ms = now_ms - HISTORY_HOURS * HOUR_MS
         end_ms = (max(self._last_ms, earliest_kept_ms) // HOUR_MS + 1) * HOUR_MS
         while end_ms <= now_ms:
             self._accrue(end_ms, rate, index_price)
@@ -162,7 +162,7 @@ class FundingMeter:
             paid=paid,
         )
         self.hours.append(hour)
-        del self.hours[:-_HISTORY_HOURS]
+        del self.hours[:-HISTORY_HOURS]
         self._hour_index_price = index_price
         return hour
 

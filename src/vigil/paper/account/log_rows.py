@@ -58,6 +58,11 @@ class LogRow:
     note: str | None = None
     details: dict[str, str | int] | None = None
 
+    @property
+    def number(self) -> int:
+        """The row's own number, rising with time; what paging goes by."""
+        return self.row_id or self.user_seq
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SettlementRow:

@@ -85,6 +85,10 @@ class OrderRecords:
         """Every order with that label, oldest first."""
         return [self.by_id[order_id] for order_id in self._by_label.get(label, ())]
 
+    def closed_names(self) -> list[str]:
+        """Instruments with closed orders."""
+        return [name for name, shelf in self._closed.items() if shelf.items]
+
     def everything(self) -> list[PaperOrder]:
         """Every order that is still kept: closed ones as they closed, then those that live."""
         closed = (order for shelf in self._closed.values() for order in shelf.items)

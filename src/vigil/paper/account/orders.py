@@ -183,6 +183,7 @@ class PaperTrade:
         tick_direction: 0 plus, 1 zero-plus, 2 minus, 3 zero-minus.
         closed_amount: The part that closed a position; the rest opened one.
         liquidation: Who was liquidated by it: maker `M`, taker `T` or both `MT`.
+        block_trade_id: Of one agreed on outside the book, which no order stands for.
         iv, underlying_price: Of an option: volatility that the price implies, in percent, and the
             forward it is reckoned on.
     """
@@ -210,6 +211,7 @@ class PaperTrade:
     reduce_only: bool
     closed_amount: Decimal = ZERO
     liquidation: str | None = None
+    block_trade_id: str | None = None
     origin: Origin = Origin.API
     mmp: bool = False
     iv: Decimal | None = None

@@ -6,7 +6,7 @@ Source: Deribit API v2, accessing historical trades and orders.
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -39,19 +39,24 @@ def visible(now_ms: int, recent_ms: int, *, is_historical: bool, archive_delay_m
 
 
 class Shelf(Generic[_T]):
-    """Records in the order of their times; the oldest are dropped when it is full.
+    """Records as they came; the oldest are dropped when it is full.
 
-    Times that go back are taken as equal to the one before, so that the order is never broken.
+    Where the clock went back, a record stands behind later ones, and windows show it all the same.
     """
 
     def __init__(self, length_max: int = LENGTH_MAX) -> None:
         self._length_max = length_max
+        self._setback_ms = 0
+        self._latest: list[int] = []  # never falls, so that it can be searched
         self.times: list[int] = []
         self.items: list[_T] = []
 
     def add(self, time_ms: int, item: _T) -> list[_T]:
         """Put a record at the end. Returns what had to go for it, many at a time."""
-        self.times.append(max(time_ms, self.times[-1]) if self.times else time_ms)
+        latest_ms = max(time_ms, self._latest[-1]) if self._latest else time_ms
+        self._setback_ms = max(self._setback_ms, latest_ms - time_ms)
+        self._latest.append(latest_ms)
+        self.times.append(time_ms)
         self.items.append(item)
         excess = len(self.items) - self._length_max
         if excess <= self._length_max // 10:
@@ -61,17 +66,22 @@ class Shelf(Generic[_T]):
     def drop(self, count: int) -> list[_T]:
         """Let the oldest so many go, and return them."""
         dropped = self.items[:count]
-        del self.items[:count], self.times[:count]
+        del self.items[:count], self.times[:count], self._latest[:count]
         return dropped
 
-    def bounds(self, window: Window) -> tuple[int, int]:
-        """First index inside the window, and the first behind it."""
-        return (
-            bisect_left(self.times, window.start_ms),
-            bisect_right(self.times, window.end_ms),
-        )
+    def oldest_first(self, window: Window, first: int = 0, end: int | None = None) -> Iterator[_T]:
+        """Records inside the window and of these places, as they came."""
+        return self._read(window, self._range(window, first, end))
 
-    def newest_first(self, window: Window) -> Iterator[_T]:
-        """Records inside the window, the newest first; reads no more than is asked for."""
-        first, end = self.bounds(window)
-        return (self.items[index] for index in range(end - 1, first - 1, -1))
+    def newest_first(self, window: Window, first: int = 0, end: int | None = None) -> Iterator[_T]:
+        """The same, the newest first; both read no more than is asked for."""
+        return self._read(window, reversed(self._range(window, first, end)))
+
+    def _read(self, window: Window, places: Iterable[int]) -> Iterator[_T]:
+        is_in = range(window.start_ms, window.end_ms + 1)
+        return (self.items[place] for place in places if self.times[place] in is_in)
+
+    def _range(self, window: Window, first: int, end: int | None) -> range:
+        begins = bisect_left(self._latest, window.start_ms)
+        ends = bisect_right(self._latest, window.end_ms + self._setback_ms)
+        return range(max(first, begins), ends if end is None else min(end, ends))

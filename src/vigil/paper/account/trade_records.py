@@ -50,7 +50,10 @@ class TradeRecords:
         for name, count in Counter(old.instrument_name for old in dropped).items():
             self.shelves[name].drop(count)
         for old in dropped:
-            self._by_order.pop(old.order_id, None)
+            of_order = self._by_order[old.order_id]
+            of_order.remove(old)
+            if not of_order:
+                del self._by_order[old.order_id]
         return dropped
 
     def of_order(self, order_id: str) -> list[PaperTrade]:
@@ -77,19 +80,16 @@ def _walk(
     shelf: Shelf[PaperTrade], wanted: TradeRange, *, is_ascending: bool
 ) -> Iterator[PaperTrade]:
     items = shelf.items
-    first, end = shelf.bounds(wanted.window)
     first = max(
-        first,
         bisect_left(items, wanted.first_seq, key=lambda trade: trade.trade_seq),
         bisect_left(items, wanted.first_number, key=lambda trade: trade.number),
     )
     end = min(
-        end,
         bisect_right(items, wanted.last_seq, key=lambda trade: trade.trade_seq),
         bisect_right(items, wanted.last_number, key=lambda trade: trade.number),
     )
-    indexes = range(first, end) if is_ascending else range(end - 1, first - 1, -1)
-    return (items[index] for index in indexes)
+    read = shelf.oldest_first if is_ascending else shelf.newest_first
+    return read(wanted.window, first, end)
 
 
 def _position_in_time(trade: PaperTrade) -> tuple[int, int]:

@@ -5,16 +5,19 @@ Source: Deribit API v2, types of the transaction log; automatic deleveraging of 
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from decimal import Decimal
 
 from vigil.domain.money import ZERO, round_settlement
-from vigil.domain.order import Direction
+from vigil.domain.order import Direction, OrderType
 from vigil.paper.account.books import Books
 from vigil.paper.account.log_rows import LiquidationNotice, LogRow, SettlementRow
+from vigil.paper.account.orders import OrderState, PaperOrder, PaperTrade
 from vigil.paper.account.positions import apply_fill
 from vigil.paper.account.transaction_log import trade_premium, write_change
 from vigil.paper.market.market import Market
-from vigil.paper.matching.execution import book_fill
+from vigil.paper.matching.execution import book_fill, execute
+from vigil.paper.matching.records import next_order_id
 
 
 class Transfers:
@@ -118,6 +121,39 @@ class Transfers:
             mark_price=market.mark_price,
             index_price=market.index_price,
         )
+
+    def block_trade(
+        self,
+        instrument_name: str,
+        direction: Direction,
+        amount: Decimal,
+        price: Decimal,
+        *,
+        now_ms: int,
+    ) -> PaperTrade:
+        """Book what was agreed on with somebody outside the book: a user trade without an order."""
+        market = self._markets[instrument_name]
+        order = PaperOrder(
+            order_id="",
+            instrument_name=instrument_name,
+            direction=direction,
+            order_type=OrderType.LIMIT,
+            amount=amount,
+            price=price,
+            state=OrderState.OPEN,
+            creation_timestamp_ms=now_ms,
+            last_update_timestamp_ms=now_ms,
+        )
+        order = replace(order, order_id=next_order_id(order, market.listing, self._books))
+        (trade,) = execute(
+            order,
+            [(price, amount)],
+            self._books,
+            self._markets,
+            now_ms=now_ms,
+            block_trade_id=f"BLOCK-{self._books.next_number('block')}",
+        ).trades
+        return trade
 
     def _change(
         self,

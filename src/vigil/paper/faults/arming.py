@@ -295,7 +295,9 @@ def _triggers(fault: Fault, general: Mapping[str, Any]) -> str:
         return fault.point.value
     if general["channel"] is not None:
         return ON_NOTIFICATION
-    if general["method"] is not None or general["label"] != "*":
+    names = ("instrument", "label")
+    is_of_requests = general["method"] is not None or general["transport"] != "any"
+    if is_of_requests or any(general[name] != "*" for name in names):
         return BEFORE_REQUEST if general["moment"] == "before" else AFTER_REQUEST
     return TIME
 

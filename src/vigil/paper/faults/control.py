@@ -108,13 +108,19 @@ class Control:
 
 
 def _is_local(request: web.Request) -> bool:
-    """From this machine's own address, by its own name, and not by a browser for some page."""
+    """From this machine's own address, by its own name, and not by a browser for some page.
+
+    A page's requests carry `Origin` where they could change something, and `Sec-Fetch-Site` always;
+    that is `none` for an address that a person typed.
+    """
     try:
         is_loopback = ipaddress.ip_address(request.remote or "").is_loopback
     except ValueError:
         return False
     host = request.host.rsplit(":", 1)[0] if not request.host.endswith("]") else request.host
-    return is_loopback and host in _LOCAL_NAMES and "Origin" not in request.headers
+    is_of_a_page = request.headers.get("Sec-Fetch-Site", "none") != "none"
+    is_of_a_page = is_of_a_page or "Origin" in request.headers
+    return is_loopback and host in _LOCAL_NAMES and not is_of_a_page
 
 
 async def _read_body(request: web.Request) -> dict[str, Any]:

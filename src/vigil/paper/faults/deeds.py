@@ -72,11 +72,14 @@ class Deeds:
         """Do what a request or a notification of that connection set off.
 
         What a deed has to tell sets off no other, or the first could go on for ever.
+
+        Args:
+            connection: None over HTTP, where whoever answers the request hangs up on it himself.
         """
         for armed in struck:
             if self._is_busy:
                 self._shell.faults.arms.take_back_hit(armed)
-            else:
+            elif connection is not None or armed.fault.point is not Point.CONNECTION:
                 self._run(armed, connection)
 
     def follow_time(self, now_ms: int) -> None:

@@ -50,6 +50,7 @@ class Kind(StrEnum):
 
 
 REQUIRED = object()
+FAR = Decimal(10**12)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -236,10 +237,10 @@ def number(
     summary: str,
     default: Any = REQUIRED,
     *,
-    least: Decimal | None = None,
-    most: Decimal | None = None,
+    least: Decimal = -FAR,
+    most: Decimal = FAR,
 ) -> Param:
-    """An exact number."""
+    """An exact number, of a size that can be reckoned with."""
     return Param(
         name=name, kind=Kind.DECIMAL, summary=summary, default=default, least=least, most=most
     )

@@ -238,7 +238,10 @@ class Faults:
                 case "flood":
                     messages = list(payloads.burst(message, armed.values["messages"]))
                 case "mutate-notification":
-                    messages = [self._mutated(armed, each) for each in messages]
+                    told = [_mutated(armed, each) for each in messages]
+                    messages = [each for each, _ in told]
+                    if not any(is_changed for _, is_changed in told):
+                        self.arms.take_back_hit(armed)
                 case "garble-notification":
                     spoiling = _shape_of(armed)
                 case "reorder-notifications":
@@ -255,13 +258,6 @@ class Faults:
         if spoiling is not None:
             frames = [payloads.garbled(frame, **spoiling) for frame in frames]
         return [Sending(frame=frame, delay_s=delay_s) for frame in frames] * copies
-
-    def _mutated(self, armed: Armed, message: Mapping[str, Any]) -> Mapping[str, Any]:
-        params = message["params"]
-        data, is_changed = payloads.changed(params["data"], **_change_of(armed))
-        if not is_changed:
-            self.arms.take_back_hit(armed)
-        return dict(message) | {"params": params | {"data": data}}
 
 
 def _plan_request(plan: RequestPlan, armed: Armed, request: Request) -> bool:
@@ -303,7 +299,7 @@ def _change_answer(armed: Armed, request: Request, answer: Any) -> Any:
         case "empty-reply":
             return [] if isinstance(answer, Refusal) else payloads.emptied(answer)
         case "cut-page":
-            before, armed.memory["page"] = armed.memory.get("page"), answer
+            before, armed.memory[request.method] = armed.memory.get(request.method), answer
             return payloads.cut(answer, how=armed.values["how"], before=before)
         case "stale-reply":
             question = repr((request.method, sorted(request.params.items(), key=repr)))
@@ -339,6 +335,13 @@ def _change_of(armed: Armed) -> dict[str, Any]:
         "word": values["value"],
         "dice": armed.dice,
     }
+
+
+def _mutated(armed: Armed, message: Mapping[str, Any]) -> tuple[Mapping[str, Any], bool]:
+    """The notification as the fault would have it, and whether it is another one."""
+    params = message["params"]
+    data, is_changed = payloads.changed(params["data"], **_change_of(armed))
+    return dict(message) | {"params": params | {"data": data}}, is_changed
 
 
 def _subject_of(request: Request, connection: int | None) -> Subject:

@@ -8,11 +8,19 @@ import textwrap
 from decimal import Decimal
 from difflib import get_close_matches
 
-from vigil.paper.faults.entry import REQUIRED, Fault, Kind, Param, Unfit, choice, text, whole
+from vigil.paper.faults.entry import (
+    FAR,
+    REQUIRED,
+    Fault,
+    Kind,
+    Param,
+    Unfit,
+    choice,
+    text,
+    whole,
+)
 from vigil.paper.faults.venue_faults import VENUE_FAULTS
 from vigil.paper.faults.wire_faults import WIRE_FAULTS
-
-_FAR = Decimal(10**12)
 
 MENU: dict[str, Fault] = {fault.name: fault for fault in WIRE_FAULTS + VENUE_FAULTS}
 
@@ -50,7 +58,7 @@ ARMING_PARAMS = (
         summary="not before that many seconds from now",
         default=None,
         least=Decimal(0),
-        most=_FAR,
+        most=FAR,
     ),
     Param(
         name="for_s",
@@ -58,7 +66,7 @@ ARMING_PARAMS = (
         summary="for that many seconds, from then",
         default=None,
         least=Decimal(0),
-        most=_FAR,
+        most=FAR,
     ),
 )
 

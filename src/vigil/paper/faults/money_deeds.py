@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from decimal import Decimal
 
+from vigil.domain.money import is_multiple
 from vigil.domain.order import Direction
 from vigil.paper.account.log_rows import LogRow
 from vigil.paper.account.orders import PaperTrade
@@ -52,6 +53,24 @@ def _deleverage(scene: Scene) -> Deed:
     name, side, amount = _held(scene)
     row = scene.exchange.clearing.transfers.adl(name, side.opposite, amount, now_ms=scene.now_ms)
     return _row(row)
+
+
+def _block_trade(scene: Scene) -> Deed:
+    values, market = scene.values, scene.market()
+    instrument = market.listing.instrument
+    price = values["price"] or instrument.round_price(market.mark_price)
+    if market.state is not BookState.OPEN:
+        raise Unfit("instrument_name", f"the book of {market.listing.name} is {market.state.value}")
+    if not is_multiple(values["amount"], instrument.amount_step):
+        raise Unfit("amount", f"no multiple of {instrument.amount_step}")
+    trade = scene.exchange.clearing.transfers.block_trade(
+        market.listing.name,
+        Direction(values["direction"]),
+        values["amount"],
+        price,
+        now_ms=scene.now_ms,
+    )
+    return Deed(done={"trade_id": trade.trade_id, "block_trade_id": trade.block_trade_id})
 
 
 def _settle(scene: Scene) -> Deed:
@@ -158,6 +177,7 @@ MONEY_DEEDS: Mapping[str, Doing] = {
     "liquidate": _liquidate,
     "deleverage": _deleverage,
     "socialise-loss": _socialise_loss,
+    "block-trade": _block_trade,
     "settle": _settle,
     "deliver": _deliver,
     "set-funding": _set_funding,

@@ -33,24 +33,46 @@ def _lock_platform(scene: Scene) -> Deed:
     if index_name is not None and index_name not in known:
         raise Unfit("price_index", f"{index_name} is none of {', '.join(known)}")
     if not scene.values["locked"]:
-        return Deed(outgoing=venue.unlock_platform(index_name), done=venue.platform.status())
-    told = venue.lock_platform(index_name)
+        return Deed(
+            outgoing=venue.operator.unlock_platform(index_name), done=venue.platform.status()
+        )
+    told = venue.operator.lock_platform(index_name)
     return Deed(
         outgoing=told,
         done=venue.platform.status(),
-        undo=lambda _: venue.unlock_platform(index_name),
+        undo=lambda _: venue.operator.unlock_platform(index_name),
     )
 
 
 def _maintenance(scene: Scene) -> Deed:
     venue = scene.venue
     if not scene.values["on"]:
-        return Deed(outgoing=venue.end_maintenance(), done={"maintenance": False})
+        return Deed(outgoing=venue.operator.end_maintenance(), done={"maintenance": False})
     return Deed(
-        outgoing=venue.start_maintenance(),
+        outgoing=venue.operator.start_maintenance(),
         done={"maintenance": True},
-        undo=lambda _: venue.end_maintenance(),
+        undo=lambda _: venue.operator.end_maintenance(),
     )
+
+
+def _refuse_public(scene: Scene) -> Deed:
+    operator, is_on = scene.venue.operator, scene.values["refused"]
+    return Deed(
+        outgoing=operator.allow_public_requests(is_on=not is_on),
+        done=scene.venue.platform.public_methods_state(),
+        undo=lambda _: operator.allow_public_requests(is_on=True),
+    )
+
+
+def _slow_matching(scene: Scene) -> Deed:
+    queue = scene.venue.queue
+    queue.processing_ms = scene.values["processing_ms"]
+
+    def hurry(_: int) -> tuple[Outgoing, ...]:
+        queue.processing_ms = 0
+        return ()
+
+    return Deed(done={"processing_ms": queue.processing_ms}, undo=hurry)
 
 
 def _settlement_break(scene: Scene) -> Deed:
@@ -110,6 +132,8 @@ PLATFORM_DEEDS: Mapping[str, Doing] = {
     "drain-credits": _drain_credits,
     "lock-platform": _lock_platform,
     "maintenance": _maintenance,
+    "refuse-public": _refuse_public,
+    "slow-matching": _slow_matching,
     "settlement-break": _settlement_break,
     "remember-exchange": _remember_exchange,
     "reset-exchange": _reset_exchange,

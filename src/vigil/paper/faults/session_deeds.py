@@ -18,16 +18,16 @@ def _expire_tokens(scene: Scene) -> Deed:
     venue = scene.venue
     count = len(venue.sessions.tokens.all())
     if scene.values["refresh_too"]:
-        venue.drop_all_sessions()
+        venue.operator.drop_all_sessions()
     else:
-        venue.expire_tokens(scene.now_ms)
+        venue.operator.expire_tokens(scene.now_ms)
     return Deed(done={"tokens": count})
 
 
 def _revoke_key(scene: Scene) -> Deed:
     key = _key(scene)
     if scene.values["revoked"]:
-        scene.venue.revoke_key(key.client_id)
+        scene.venue.operator.revoke_key(key.client_id)
     else:
         key.is_enabled = True
     return Deed(done={"client_id": key.client_id, "is_enabled": key.is_enabled})
@@ -35,7 +35,7 @@ def _revoke_key(scene: Scene) -> Deed:
 
 def _narrow_scope(scene: Scene) -> Deed:
     key, scope = _key(scene), scene.values["scope"]
-    scene.venue.set_key_scope(key.client_id, scope)
+    scene.venue.operator.set_key_scope(key.client_id, scope)
     for token in scene.venue.sessions.tokens.of_key(key.client_id):
         token.rights = parse_rights(scope)
     return Deed(done={"client_id": key.client_id, "scope": scope})
@@ -59,9 +59,9 @@ def _lock_account(scene: Scene) -> Deed:
     currency = ALL_CURRENCIES if scene.values["currency"] is None else scene.currency()
     done = {"currency": currency, "locked": scene.values["locked"]}
     if not scene.values["locked"]:
-        return Deed(outgoing=venue.unlock_account(currency), done=done)
-    told = venue.lock_account(currency)
-    return Deed(outgoing=told, done=done, undo=lambda _: venue.unlock_account(currency))
+        return Deed(outgoing=venue.operator.unlock_account(currency), done=done)
+    told = venue.operator.lock_account(currency)
+    return Deed(outgoing=told, done=done, undo=lambda _: venue.operator.unlock_account(currency))
 
 
 def _lock_positions(scene: Scene) -> Deed:

@@ -63,6 +63,25 @@ PLATFORM_FAULTS = (
         params=(flag("on", "false ends it", default=True), _LASTING),
     ),
     Fault(
+        name="refuse-public",
+        rows=("E6",),
+        summary="calls without a login earn 11056; platform_state.public_methods_state tells",
+        point=Point.VENUE,
+        group="platform",
+        params=(flag("refused", "false lets them in again", default=True), _LASTING),
+    ),
+    Fault(
+        name="slow-matching",
+        rows=("E7",),
+        summary="each order request takes long: others wait, 10047 from the ninth, 13666 if purged",
+        point=Point.VENUE,
+        group="platform",
+        params=(
+            whole("processing_ms", "of one request; 0 for none", 1000, least=0, most=60_000),
+            _LASTING,
+        ),
+    ),
+    Fault(
         name="settlement-break",
         rows=("E7", "E16"),
         summary="settlement in progress: orders are answered with 10041",
@@ -283,6 +302,19 @@ MONEY_FAULTS = (
         params=(
             text("currency", "which"),
             number("amount", "the loss, in the currency", least=_POSITIVE),
+        ),
+    ),
+    Fault(
+        name="block-trade",
+        rows=("E12",),
+        summary="a trade agreed on outside the book: it and the position are told, no order is",
+        point=Point.VENUE,
+        group="money",
+        params=(
+            _instrument(),
+            _SIDE,
+            number("amount", "in the instrument's unit", least=_POSITIVE),
+            number("price", "left out, at mark", None, least=_POSITIVE),
         ),
     ),
     Fault(

@@ -1,7 +1,7 @@
 """Candles of one index: made-up history before the exchange's first start, recorded prices after.
 
-Minutes are kept and longer resolutions are aggregated from them. A minute without a price, as while
-the exchange was down, is flat at the close before it.
+Minutes are kept for a week, after that hours; longer resolutions are aggregated from them. A minute
+without a price, as while the exchange was down, is flat at the close before it.
 Source: Deribit API v2, `public/get_tradingview_chart_data`.
 """
 
@@ -14,6 +14,8 @@ from msgspec.structs import replace
 from vigil.domain.market import Candle
 
 MINUTE_MS = 60_000
+HOUR_MS = 60 * MINUTE_MS
+MINUTES_KEPT_MS = 7 * 24 * HOUR_MS
 HISTORY_MINUTES = 3 * 24 * 60
 CANDLES_MAX = 5000
 
@@ -37,7 +39,7 @@ OhlcPrices = tuple[Decimal, Decimal, Decimal, Decimal]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClosedMinute:
-    """A finished minute of an index, for persistence."""
+    """A finished minute of an index, for persistence; an hour, when its minutes became one."""
 
     index_name: str
     candle: Candle
@@ -68,6 +70,8 @@ class Chart:
         self._minutes: dict[int, Candle] = {}
         self._last_ms = _minute_of(start_ms)
         self._closed: list[ClosedMinute] = []
+        self._folded: list[int] = []
+        self._folded_ms = _hour_of(start_ms)
         self.record(start_price, start_ms)
 
     def record(self, price: Decimal, now_ms: int) -> None:
@@ -77,6 +81,7 @@ class Chart:
             self._closed.append(
                 ClosedMinute(index_name=self.index_name, candle=self._minutes[self._last_ms])
             )
+            self._fold(minute_ms - MINUTES_KEPT_MS)
         elif minute_ms < self._last_ms:  # the wall clock stepped back; stay in the later minute
             minute_ms = self._last_ms
         known = self._minutes.get(minute_ms)
@@ -94,11 +99,17 @@ class Chart:
         closed, self._closed = self._closed, []
         return closed
 
+    def drain_folded(self) -> list[int]:
+        """Where minutes began that went into hours since the last call."""
+        folded, self._folded = self._folded, []
+        return folded
+
     def restore(self, candles: Iterable[Candle]) -> None:
         """Take back recorded minutes."""
         for candle in candles:
             self._minutes[candle.start_ms] = candle
         self._last_ms = max(self._minutes)
+        self._folded_ms = _hour_of(min(self._minutes))
 
     def candles(self, start_ms: int, end_ms: int, resolution_minutes: int) -> list[Candle]:
         """Candles that begin between the bucket of `start_ms` and `end_ms`, oldest first.
@@ -142,6 +153,26 @@ class Chart:
             yield known
             previous = known
 
+    def _fold(self, until_ms: int) -> None:
+        """Let the minutes of every hour that ended by then become one candle."""
+        while self._folded_ms + HOUR_MS <= until_ms:
+            times = range(self._folded_ms, self._folded_ms + HOUR_MS, MINUTE_MS)
+            self._folded_ms += HOUR_MS
+            known = [time for time in times if time in self._minutes]
+            if len(known) < 2:
+                continue
+            first, *others = known
+            minutes = [self._minutes[first], *(self._minutes.pop(time) for time in others)]
+            hour = replace(
+                minutes[0],
+                high=max(minute.high for minute in minutes),
+                low=min(minute.low for minute in minutes),
+                close=minutes[-1].close,
+            )
+            self._minutes[first] = hour
+            self._closed.append(ClosedMinute(index_name=self.index_name, candle=hour))
+            self._folded.extend(others)
+
     def _close_before(self, minute_ms: int) -> Decimal:
         earlier = [candle for start_ms, candle in self._minutes.items() if start_ms < minute_ms]
         return max(earlier, key=lambda candle: candle.start_ms).close
@@ -163,3 +194,7 @@ def flat_history(price: Decimal) -> Callable[[int], list[OhlcPrices]]:
 
 def _minute_of(time_ms: int) -> int:
     return time_ms - time_ms % MINUTE_MS
+
+
+def _hour_of(time_ms: int) -> int:
+    return time_ms - time_ms % HOUR_MS

@@ -1,26 +1,23 @@
-"""The trading floor: every index, chart and market, and the walks that move them.
+"""The trading floor: every market, and the indexes that they follow.
 
 Perpetuals are followed at every move. Dated instruments are only told that time went by: they
 reckon their prices when somebody looks. After every 08:00 UTC new expiries are listed.
 """
 
 import random
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
-from vigil.domain.money import round_nearest
 from vigil.paper.market.board import FIRST_ID, board
-from vigil.paper.market.charts import Chart, ClosedMinute, flat_history
+from vigil.paper.market.charts import ClosedMinute
 from vigil.paper.market.delivery_price import DAY_MS, DeliveryWindow, expiry_before
 from vigil.paper.market.index import Delivery, Index
+from vigil.paper.market.indexes import Indexes
 from vigil.paper.market.instruments import PERPETUALS, Catalogue, Listing
 from vigil.paper.market.market import BookState, Market, OwnOrders
 from vigil.paper.market.premium import drifted
-from vigil.paper.market.pricing import price_quantum
 from vigil.paper.market.walk import Walk
-
-_CENT = Decimal("0.01")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,66 +77,29 @@ class Floor:
         lists_expiries: bool = True,
     ) -> None:
         self.catalogue = Catalogue(listings)
-        self.born_ms = now_ms
+        self.indexes = Indexes(
+            self.catalogue, now_ms=now_ms, walks=walks, start_prices=start_prices
+        )
         self.markets: dict[str, Market] = {}
         self.news: list[News] = []
         self._traded: list[str] = []
-        self._walks = dict(walks)
-        self._shifts: dict[str, Decimal] = {}  # of indexes that a hand moved off their walk
         self._premium = premium
         self._premiums: dict[str, Decimal] = {}
         self._dice = dice
         self._own_orders = own_orders
         self._lists_expiries = lists_expiries
         self._base = self.catalogue.listings
-        self._new_deliveries: list[Delivery] = []
+        self._forgotten: list[str] = []
         self._dated: dict[str, list[Market]] = {}
         self._perpetuals: dict[str, list[Market]] = {}
-        prices = {
-            name: walks[name].price if name in walks else start_prices[name]
-            for name in self.catalogue.index_names
-        }
-        self.born_prices = dict(prices)
-        self.indexes = {name: self._index(name, price, now_ms) for name, price in prices.items()}
-        self.charts = self._charts()
         self._listed_until_ms = expiry_before(now_ms)
         self._new_listings = [item for item in self.catalogue.listings if item not in PERPETUALS]
         if lists_expiries:
-            for listing in board(now_ms, prices):
+            for listing in board(now_ms, self.indexes.born_prices):
                 self.catalogue.add(listing)
                 self._new_listings.append(listing)
         for listing in self.catalogue.listings:
             self._open(listing)
-
-    @property
-    def prices(self) -> dict[str, Decimal]:
-        """Present prices by index name."""
-        return {name: index.price for name, index in self.indexes.items()}
-
-    def walk(self, market_seconds: float) -> dict[str, Decimal]:
-        """Let the walks cover that many market seconds. Returns: new prices by index name."""
-        moved = {id(walk): walk for walk in self._walks.values()}
-        prices = {key: walk.advance(market_seconds) for key, walk in moved.items()}
-        return {
-            name: prices[id(walk)] * self._shifts.get(name, 1)
-            for name, walk in self._walks.items()
-            if name in self.indexes
-        }
-
-    def shift(self, index_name: str, price: Decimal) -> None:
-        """Let an index's walk go on from a price that a hand moved it to."""
-        walk = self._walks.get(index_name)
-        if walk is None:
-            return
-        walked = walk.price * self._shifts.get(index_name, 1)
-        if round_nearest(walked, self.indexes[index_name].quantum) != price:
-            self._shifts[index_name] = price / walk.price
-
-    def move(self, index_name: str, price: Decimal, now_ms: int) -> None:
-        """Move one index, and note what was delivered meanwhile."""
-        index = self.indexes[index_name]
-        self._new_deliveries.extend(index.move(price, now_ms))
-        self.charts[index_name].record(index.price, now_ms)
 
     def drift_premiums(self, index_name: str, market_seconds: float) -> None:
         """Let the premiums of an index's perpetuals wander; the next move shows it."""
@@ -168,21 +128,49 @@ class Floor:
         """Open dated futures and options on an index."""
         return [m for m in self._dated.get(index_name, ()) if m.state is BookState.OPEN]
 
-    def list_new(self, now_ms: int) -> None:
-        """After an expiry, list what comes in its place, and archive what expired a day ago."""
+    def list_new(self, now_ms: int) -> bool:
+        """After an expiry, list what comes in its place, and archive what expired a day ago.
+
+        Returns: Whether an expiry has passed since the last call.
+        """
         if expiry_before(now_ms) <= self._listed_until_ms:
-            return
+            return False
         self._listed_until_ms = expiry_before(now_ms)
         for markets in self._dated.values():
             for market in markets:
-                is_old = market.listing.expires_ms <= self._listed_until_ms - DAY_MS
-                if is_old and market.state is BookState.DELIVERED:
-                    market.state = BookState.ARCHIVIZED
+                if market.state is BookState.DELIVERED and self._is_old(market.listing):
+                    market.archive()
             markets[:] = [m for m in markets if m.state is not BookState.ARCHIVIZED]
-        if not self._lists_expiries:
-            return
+        if self._lists_expiries:
+            self._list_board(now_ms)
+        return True
+
+    def forget(self, expired_by_ms: int, kept: Collection[str]) -> tuple[str, ...]:
+        """Forget the archived instruments that expired by then, but none that `kept` names.
+
+        Returns: Their names.
+        """
+        for_good = {listing.name for listing in self._base}
+        names = tuple(
+            name
+            for name, market in self.markets.items()
+            if market.state is BookState.ARCHIVIZED
+            and market.listing.expires_ms <= expired_by_ms
+            and name not in kept
+            and name not in for_good
+        )
+        for name in names:
+            del self.markets[name]
+            self.catalogue.remove(name)
+        self._forgotten.extend(names)
+        return names
+
+    def _is_old(self, listing: Listing) -> bool:
+        return listing.expires_ms <= self._listed_until_ms - DAY_MS
+
+    def _list_board(self, now_ms: int) -> None:
         ids = (listing.instrument_id for listing in self.catalogue.listings)
-        for listing in board(now_ms, self.prices, max(FIRST_ID, *ids) + 1):
+        for listing in board(now_ms, self.indexes.prices, max(FIRST_ID, *ids) + 1):
             if listing.name not in self.catalogue.by_name:
                 self._list(listing)
 
@@ -202,25 +190,10 @@ class Floor:
         fresh, self._new_listings = self._new_listings, []
         return tuple(fresh)
 
-    def drain_deliveries(self) -> tuple[Delivery, ...]:
-        """Delivery prices since the last call, for persistence."""
-        fresh, self._new_deliveries = self._new_deliveries, []
-        return tuple(fresh)
-
-    def drain_minutes(self) -> tuple[ClosedMinute, ...]:
-        """Chart minutes that ended since the last call, for persistence."""
-        return tuple(minute for chart in self.charts.values() for minute in chart.drain_closed())
-
-    def windows(self) -> dict[str, DeliveryWindow]:
-        """Half hours before an expiry that are being averaged."""
-        return {n: index.window for n, index in self.indexes.items() if index.window is not None}
-
-    def walk_snapshots(self) -> dict[str, dict[str, object]]:
-        """Snapshots by index name, one per distinct walk."""
-        walks: dict[int, tuple[str, Walk]] = {}
-        for name, walk in self._walks.items():
-            walks.setdefault(id(walk), (name, walk))
-        return {name: walk.snapshot() for name, walk in walks.values()}
+    def drain_forgotten(self) -> tuple[str, ...]:
+        """Instruments forgotten since the last call, for persistence."""
+        forgotten, self._forgotten = self._forgotten, []
+        return tuple(forgotten)
 
     def market_states(self, names: Iterable[str]) -> tuple[MarketState, ...]:
         """What has to be kept of perpetuals and of the named markets."""
@@ -259,10 +232,6 @@ class Floor:
         Args:
             now_ms: When it was kept.
         """
-        self.born_ms = born_ms
-        for name, snapshot in walks.items():
-            if name in self._walks:
-                self._walks[name].restore(snapshot)
         kept_listings = list(listings)
         if kept_listings:
             names = {listing.name for listing in self._base}
@@ -271,25 +240,17 @@ class Floor:
             )
             kept_names = {listing.name for listing in kept_listings}
             self._new_listings = [i for i in self._new_listings if i.name in names - kept_names]
-        fresh = {name: index.price for name, index in self.indexes.items()}
-        walked = {name: walk.price for name, walk in self._walks.items()}
-        present = fresh | walked | dict(prices)
-        self.born_prices = present | dict(born_prices)
-        by_index: dict[str, dict[int, Decimal]] = {}
-        for delivery in deliveries:
-            by_index.setdefault(delivery.index_name, {})[delivery.expires_ms] = delivery.price
-        self.indexes.clear()
-        for name in self.catalogue.index_names:
-            index = self.indexes[name] = self._index(name, present[name], now_ms)
-            index.restore(
-                now_ms=now_ms, window=windows.get(name), deliveries=by_index.get(name, {})
-            )
-            if name in prices and walks:
-                self.shift(name, prices[name])
-        self.charts = self._charts()
-        recorded = list(minutes)
-        for name, chart in self.charts.items():
-            chart.restore(row.candle for row in recorded if row.index_name == name)
+        self.indexes.restore(
+            self.catalogue,
+            now_ms=now_ms,
+            born_ms=born_ms,
+            born_prices=born_prices,
+            prices=prices,
+            walks=walks,
+            deliveries=deliveries,
+            windows=windows,
+            minutes=minutes,
+        )
         self._listed_until_ms = expiry_before(now_ms)
         self._restore_markets({state.instrument_name: state for state in states})
 
@@ -314,9 +275,11 @@ class Floor:
                     weights=(),
                     settlement_price=None,
                     last_price=None,
-                    state=BookState.DELIVERED,
+                    state=BookState.ARCHIVIZED if self._is_old(listing) else BookState.DELIVERED,
                     delivery_price=delivered,
                 )
+        for markets in self._dated.values():
+            markets[:] = [m for m in markets if m.state is not BookState.ARCHIVIZED]
 
     def _list(self, listing: Listing) -> None:
         self.catalogue.add(listing)
@@ -327,14 +290,14 @@ class Floor:
     def _open(self, listing: Listing) -> Market:
         market = self.markets[listing.name] = Market(
             listing,
-            self.indexes[listing.instrument.price_index],
+            self.indexes.by_name[listing.instrument.price_index],
             premium=self._premium,
             own_orders=self._own_orders,
             underlying_index=self._underlying_index(listing),
             on_state=self._state_changed,
             on_trade=self._traded.append,
         )
-        if listing.expires_ms <= self.born_ms:
+        if listing.expires_ms <= self.indexes.born_ms:
             market.restore(
                 weights=(), settlement_price=None, last_price=None, state=BookState.ARCHIVIZED
             )
@@ -352,22 +315,3 @@ class Floor:
     def _state_changed(self, instrument_name: str) -> None:
         state = self.markets[instrument_name].state
         self.news.append(StateChanged(instrument_name=instrument_name, state=state))
-
-    def _index(self, name: str, price: Decimal, now_ms: int) -> Index:
-        ticks = [
-            price_quantum(item.instrument)
-            for item in self.catalogue.listings
-            if item.instrument.price_index == name and item.instrument.is_linear
-        ]
-        return Index(name, price, now_ms, quantum=min((_CENT, *ticks)))
-
-    def _charts(self) -> dict[str, Chart]:
-        return {
-            name: Chart(
-                name,
-                history=self._walks[name].history if name in self._walks else flat_history(price),
-                start_price=price,
-                start_ms=self.born_ms,
-            )
-            for name, price in self.born_prices.items()
-        }

@@ -82,7 +82,7 @@ class Listing:
 
 
 class Catalogue:
-    """What is listed, or was: it grows as new expiries come, and never forgets one."""
+    """What is listed, or was: it grows as new expiries come, and forgets the oldest."""
 
     def __init__(self, listings: Iterable[Listing]) -> None:
         self.by_name: dict[str, Listing] = {}
@@ -92,6 +92,10 @@ class Catalogue:
     def add(self, listing: Listing) -> None:
         """List one more instrument."""
         self.by_name[listing.name] = listing
+
+    def remove(self, name: str) -> None:
+        """Forget one."""
+        del self.by_name[name]
 
     @property
     def listings(self) -> tuple[Listing, ...]:

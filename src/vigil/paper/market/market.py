@@ -5,7 +5,6 @@ at by nobody most of the time.
 """
 
 import random
-from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from decimal import Decimal
@@ -23,11 +22,10 @@ from vigil.paper.market.pricing import (
     OptionQuote,
     future_mark,
 )
-from vigil.paper.market.tape import PublicTrade
+from vigil.paper.market.tape import PublicTrade, Tape
 
 OwnOrders = Callable[[str], Iterable[tuple[Direction, Decimal, Decimal]]]
 
-_TAPE_LENGTH = 1000
 _IV_QUANTUM = Decimal("0.01")
 
 
@@ -91,10 +89,7 @@ class Market:
         self.underlying_index = underlying_index
         self.current_funding = self.funding_8h = self.interest_value = ZERO
         self.delivery_price: Decimal | None = None
-        self.volume = self.volume_usd = ZERO
-        self.tick_direction = 0
-        self.tape: deque[PublicTrade] = deque(maxlen=_TAPE_LENGTH)
-        self._fresh: list[PublicTrade] = []
+        self.tape = Tape()
         self._state = BookState.OPEN
         self._own_orders, self._on_state, self._on_trade = own_orders, on_state, on_trade
         self._is_option = listing.instrument.kind is Kind.OPTION
@@ -105,9 +100,7 @@ class Market:
         self._born = index.price, index.now_ms
         self._open_price: Decimal | None = None
         self._settlement_price: Decimal | None = None
-        self._last_price: Decimal | None = None
-        self._high: Decimal | None = None
-        self._low: Decimal | None = None
+        self._mark_extremes: tuple[Decimal, Decimal] | None = None
 
     # -- life cycle ----------------------------------------------------------------------------
 
@@ -134,7 +127,7 @@ class Market:
     ) -> None:
         """Take back what a restart would forget; nobody is told of the state."""
         self._depth.restore(weights)
-        self._settlement_price, self._last_price = settlement_price, last_price
+        self._settlement_price, self.tape.last_price = settlement_price, last_price
         self._state, self.delivery_price = state, delivery_price
         if premium is not None:
             self.premium = premium
@@ -149,6 +142,11 @@ class Market:
         self._premium = premium
         self._version = -1
 
+    def archive(self) -> None:
+        """It was delivered long ago: little more than its record is kept."""
+        self.state = BookState.ARCHIVIZED
+        self.tape.archive()
+
     def go_on(self, listing: Listing, trouble: BookTrouble | None = None) -> None:
         """Go on with other ticks or sizes, or with something wrong with other people's orders."""
         self.listing, self._depth = listing, Depth(listing.instrument)
@@ -162,10 +160,10 @@ class Market:
     # -- prices --------------------------------------------------------------------------------
 
     def move(self) -> None:
-        """The index moved: remember the day's extremes of mark."""
+        """The index moved: remember the extremes of mark."""
         mark = self.mark_price
-        self._high = mark if self._high is None else max(self._high, mark)
-        self._low = mark if self._low is None else min(self._low, mark)
+        low, high = self._mark_extremes or (mark, mark)
+        self._mark_extremes = min(low, mark), max(high, mark)
 
     @property
     def index_price(self) -> Decimal:
@@ -221,24 +219,24 @@ class Market:
     @property
     def last_price(self) -> Decimal:
         """The last trade's price; before the first, mark on tick."""
-        if self._last_price is None:
+        if self.tape.last_price is None:
             return self.listing.instrument.round_price(self.mark_price)
-        return self._last_price
+        return self.tape.last_price
 
     @property
     def has_traded(self) -> bool:
         """Whether there was a trade, or there always is one."""
-        return self._last_price is not None or self.listing.is_perpetual
+        return self.tape.last_price is not None or self.listing.is_perpetual
 
     @property
     def high(self) -> Decimal | None:
         """The highest since the start: of mark for perpetuals, of trades for the others."""
-        return self.open_price if self._high is None and self.listing.is_perpetual else self._high
+        return self._extremes[1]
 
     @property
     def low(self) -> Decimal | None:
         """The lowest since the start."""
-        return self.open_price if self._low is None and self.listing.is_perpetual else self._low
+        return self._extremes[0]
 
     @property
     def estimated_delivery_price(self) -> Decimal:
@@ -318,35 +316,20 @@ class Market:
         """Put an execution on the tape and remember its price."""
         if self._is_option and trade.iv is None:
             trade = replace(trade, iv=self.iv_of(trade.price))
-        self.tape.append(trade)
-        self._fresh.append(trade)
-        if len(self._fresh) == 1:
+        if self.tape.record(trade, self.listing):
             self._on_trade(self.listing.name)
-        self._last_price, self.tick_direction = trade.price, trade.tick_direction
-        if not self.listing.is_perpetual:
-            self._high = trade.price if self._high is None else max(self._high, trade.price)
-            self._low = trade.price if self._low is None else min(self._low, trade.price)
-        if self._is_option:
-            unit = 1 if self.listing.contract.is_linear else self.index_price
-            self.volume += trade.amount
-            self.volume_usd += trade.amount * trade.price * unit
-        else:
-            notional = self.listing.instrument.notional_usd(trade.amount, trade.price)
-            self.volume_usd += notional
-            self.volume += notional / trade.price
-
-    def drain_tape(self) -> list[PublicTrade]:
-        """Executions since the last call."""
-        fresh, self._fresh = self._fresh, []
-        return fresh
 
     def tick_direction_of(self, price: Decimal) -> int:
         """0 plus, 1 zero-plus, 2 minus, 3 zero-minus, against the last trade."""
-        if price == self.last_price:
-            return self.tick_direction | 1
-        return 0 if price > self.last_price else 2
+        return self.tape.tick_direction_of(price, self.last_price)
 
     # -- reckoning -----------------------------------------------------------------------------
+
+    @property
+    def _extremes(self) -> tuple[Decimal | None, Decimal | None]:
+        if not self.listing.is_perpetual:
+            return self.tape.low, self.tape.high
+        return self._mark_extremes or (self.open_price, self.open_price)
 
     @property
     def _reference_price(self) -> Decimal:

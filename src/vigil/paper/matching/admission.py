@@ -87,6 +87,7 @@ def admit_edit(edited: PaperOrder, books: Books, market: Market, switches: Switc
         edited = replace(edited, price=price)
     check_prices(market.listing, edited, switches)
     check_display(edited, market.listing)
+    _check_offset(edited, market)
     if edited.post_only and edited.time_in_force is not TimeInForce.GOOD_TIL_CANCELLED:
         raise Refusal(11055, "post_only_not_allowed")
     was_reduce_only = books.orders[edited.order_id].reduce_only
@@ -114,6 +115,7 @@ def _fit(form: OrderForm, market: Market, switches: Switches) -> OrderForm:
         form = replace(form, price=price)
     check_prices(listing, form, switches)
     check_display(form, listing)
+    _check_offset(form, market)
     _check_post_only(form)
     if form.mmp and form.order_type is not OrderType.LIMIT:
         raise invalid_param("mmp")
@@ -128,13 +130,17 @@ def _fit_to_market(form: OrderForm, market: Market, switches: Switches) -> Order
         if form.post_only:
             price = slid_price(market, form.direction, form.price, reject=form.reject_post_only)
             form = replace(form, price=price)
-    if form.trigger_offset is not None:
-        assert form.trigger is not None
-        if form.trigger_offset >= market.reference(form.trigger):
-            raise invalid_param("trigger_offset")
     if switches.crossed_trigger_is_refused and is_crossed(form, market):
         raise invalid_trigger_price()
     return form
+
+
+def _check_offset(order: OrderForm | PaperOrder, market: Market) -> None:
+    """A trailing stop cannot follow from farther away than there is price. Raises: Refusal."""
+    if order.trigger_offset is not None:
+        assert order.trigger is not None
+        if order.trigger_offset >= market.reference(order.trigger):
+            raise invalid_param("trigger_offset")
 
 
 def _check_post_only(form: OrderForm) -> None:

@@ -24,7 +24,6 @@ from vigil.paper.matching.execution import Execution
 from vigil.paper.matching.floor import REJECT_TAKER, Floor
 from vigil.paper.matching.form_checks import reckoned_price
 from vigil.paper.matching.gates import check_may_cancel, check_may_enter, is_trading
-from vigil.paper.matching.linked import remaining_of_other
 from vigil.paper.matching.pricing import check_band, slid_price, would_take
 from vigil.paper.matching.records import next_order_id, record_of
 from vigil.paper.matching.triggers import is_crossed, started
@@ -136,11 +135,7 @@ class MatchingEngine:
         other_id = next_order_id(other, listing, self._books)
         other = replace(other, order_id=other_id, oco_ref=pair_ref)
         result = self._floor.enter(order, now_ms)
-        filled = result.order.filled_amount
-        step = listing.instrument.amount_step
-        left = remaining_of_other(result.order, filled, other, step) if filled else other.amount
-        if result.order.is_live and left:
-            self._floor.enter_secondary(replace(other, amount=left), now_ms)
+        self._floor.enter_second(other, order.order_id, now_ms)
         return Execution(order=self._books.orders[order.order_id], trades=result.trades)
 
     def _secondary_of(self, order: PaperOrder, form: OrderForm) -> PaperOrder:

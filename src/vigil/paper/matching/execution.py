@@ -35,12 +35,16 @@ def execute(
     *,
     now_ms: int,
     is_maker: bool = False,
+    block_trade_id: str | None = None,
 ) -> Execution:
     """Fill an order from `offers`, best first, and book each fill.
 
     A reduce-only order is first cut down to what the position still allows, so that it never turns
     the position; one that has nothing left to reduce ends cancelled. The order itself is left to
     the caller to keep, in the state it has after all fills.
+
+    Args:
+        block_trade_id: Of what was agreed on outside the book, and is only booked.
     """
     market = markets[order.instrument_name]
     trades = []
@@ -50,7 +54,14 @@ def execute(
         if not amount or not order.is_live:
             break
         order, trade, effect = _fill(
-            order, price, amount, books, market, now_ms=now_ms, is_maker=is_maker
+            order,
+            price,
+            amount,
+            books,
+            market,
+            now_ms=now_ms,
+            is_maker=is_maker,
+            block_trade_id=block_trade_id,
         )
         trades.append(trade)
         write_trade(trade, books, markets, session_profit_loss=effect.profit_loss)
@@ -82,6 +93,7 @@ def _fill(
     *,
     now_ms: int,
     is_maker: bool,
+    block_trade_id: str | None,
 ) -> tuple[PaperOrder, PaperTrade, FillEffect]:
     listing = market.listing
     is_option = listing.contract.is_option
@@ -95,6 +107,7 @@ def _fill(
         market.index_price,
         is_maker=is_maker,
         is_liquidation=order.is_liquidation,
+        is_block=block_trade_id is not None,
     )
     is_since_settlement = books.switches.trade_profit_since_settlement
     order = _with_fill(order, amount, price)
@@ -123,6 +136,7 @@ def _fill(
         reduce_only=order.reduce_only,
         closed_amount=effect.closed_amount,
         liquidation=("M" if is_maker else "T") if order.is_liquidation else None,
+        block_trade_id=block_trade_id,
         origin=order.origin,
         mmp=order.mmp,
         iv=market.iv_of(price) if is_option else None,
@@ -149,10 +163,14 @@ def book_fill(
 
 def _with_fill(order: PaperOrder, amount: Decimal, price: Decimal) -> PaperOrder:
     filled = order.filled_amount + amount
+    parts, part = order.parts, amount
+    if parts and parts[-1][1] == price:  # a resting order fills at one price, maybe for weeks
+        part += parts[-1][0]
+        parts = parts[:-1]
     return replace(
         order,
         filled_amount=filled,
-        parts=(*order.parts, (amount, price)),
+        parts=(*parts, (part, price)),
         state=OrderState.FILLED if filled == order.amount else OrderState.OPEN,
     )
 
@@ -169,4 +187,6 @@ def _as_public(trade: PaperTrade) -> PublicTrade:
         mark_price=trade.mark_price,
         index_price=trade.index_price,
         tick_direction=trade.tick_direction,
+        liquidation=trade.liquidation,
+        block_trade_id=trade.block_trade_id,
     )

@@ -23,7 +23,7 @@ from vigil.paper.market.market import Market
 from vigil.paper.matching.execution import Execution, execute
 from vigil.paper.matching.gates import is_trading
 from vigil.paper.matching.linked import activated, due_secondaries, remaining_of_other
-from vigil.paper.matching.pricing import is_outside_band, slid_price, would_take
+from vigil.paper.matching.pricing import inside_price, is_outside_band, would_take
 from vigil.paper.matching.records import next_order_id
 from vigil.paper.matching.self_match import before_own, meet
 from vigil.paper.matching.triggers import followed, is_crossed, spawned, started
@@ -128,13 +128,26 @@ class Floor:
     def enter_secondary(self, order: PaperOrder, now_ms: int) -> None:
         """Enter an order that nobody waits for an answer about, as it may be by now."""
         market = self._markets[order.instrument_name]
+        has_place = True
         if self._must_slide(order, market):
-            price = slid_price(market, order.direction, order.price, reject=False)
-            order = replace(order, price=price)
-        if not can_afford(self._books, self._markets, order):
+            inside = inside_price(market, order.direction)
+            has_place, order = inside is not None, replace(order, price=inside or order.price)
+        if not has_place or not can_afford(self._books, self._markets, order):
             self._books.put(replace(order, state=OrderState.REJECTED))
             return
         self.enter(started(order, market), now_ms)
+
+    def enter_second(self, order: PaperOrder, first_id: str, now_ms: int) -> None:
+        """Enter the second order of a pair: of it, what the first has left by now."""
+        first = self._books.orders[first_id]
+        if not first.is_live:
+            return
+        left, filled = order.amount, first.filled_amount
+        if filled:
+            step = self._markets[order.instrument_name].listing.instrument.amount_step
+            left = remaining_of_other(first, filled, order, step)
+        if left:
+            self.enter_secondary(replace(order, amount=left), now_ms)
 
     # -- matching ------------------------------------------------------------------------------
 
@@ -238,7 +251,7 @@ class Floor:
         listing = market.listing
         new = replace(new, order_id=next_order_id(new, listing, self._books))
         if self._must_slide(new, market):
-            new = replace(new, price=slid_price(market, new.direction, new.price, reject=False))
+            new = replace(new, price=inside_price(market, new.direction))
         self._record_end(ended, "triggered", now_ms, new)
         if new.oco_ref is None:
             self.cancel_others(ended, now_ms)
@@ -256,8 +269,10 @@ class Floor:
         is_banded = is_limit and self._switches.fired_outside_band_is_rejected
         if is_banded and is_outside_band(market, order.direction, order.price):
             return "price_too_high" if order.direction is Direction.BUY else "price_too_low"
-        if order.reject_post_only and would_take(market, order.direction, order.price):
-            return "post_only_reject"
+        if self._must_slide(order, market):
+            has_place = inside_price(market, order.direction) is not None
+            if order.reject_post_only or not has_place:
+                return "post_only_reject"
         return None
 
     def _must_slide(self, order: PaperOrder, market: Market) -> bool:
@@ -312,9 +327,10 @@ class Floor:
         # Stops first: a target that fills at once has to find the stop that it cancels.
         placed.sort(key=lambda order: order.order_type not in PROTECTIVE_TYPES)
         for position, order in enumerate(placed):
-            earlier = (self._books.orders[other.order_id] for other in placed[:position])
-            if pair_ref is None or all(other.is_live for other in earlier):
+            if pair_ref is None or not position:
                 self.enter_secondary(order, now_ms)
+            else:
+                self.enter_second(order, placed[0].order_id, now_ms)
 
     def _is_unplaceable(self, order: PaperOrder, market: Market) -> bool:
         """Whether the market has passed a secondary by the time it is to be placed."""

@@ -6,17 +6,8 @@ Source: Deribit API v2, order book states since January 2026; platform locks.
 from collections.abc import Collection
 
 from vigil.paper.market.market import BookState, Market
-from vigil.paper.refusals import Refusal
+from vigil.paper.refusals import refusal_of
 from vigil.paper.switches import Switches
-
-_WORDS = {
-    10012: "book_closed",
-    10019: "locked_by_admin",
-    10041: "settlement_in_progress",
-    10072: "disabled_while_position_lock",
-    11051: "system_maintenance",
-    13019: "orderbook_closed",
-}
 
 
 def is_trading(market: Market, locked_indexes: Collection[str]) -> bool:
@@ -31,27 +22,23 @@ def check_may_enter(market: Market, locked_indexes: Collection[str], switches: S
         return
     match market.state:
         case BookState.OPEN | BookState.LOCKED:
-            raise _refusal(switches.locked_code)
+            raise refusal_of(switches.locked_code)
         case BookState.SETTLEMENT:
-            raise _refusal(10041)
+            raise refusal_of(10041)
         case BookState.HALTED:
-            raise _refusal(10012)
+            raise refusal_of(10012)
         case BookState.DELIVERED | BookState.INACTIVE | BookState.ARCHIVIZED:
-            raise _refusal(switches.closed_book_code)
+            raise refusal_of(switches.closed_book_code)
 
 
 def check_may_cancel(market: Market, switches: Switches) -> None:
     """Whether an order may be cancelled on request; a locked book allows it. Raises: Refusal."""
     match market.state:
         case BookState.SETTLEMENT:
-            raise _refusal(10041)
+            raise refusal_of(10041)
         case BookState.HALTED if switches.halted_refuses_cancel:
-            raise _refusal(10012)
+            raise refusal_of(10012)
         case BookState.DELIVERED | BookState.INACTIVE | BookState.ARCHIVIZED:
-            raise _refusal(switches.closed_book_code)
+            raise refusal_of(switches.closed_book_code)
         case _:
             pass
-
-
-def _refusal(code: int) -> Refusal:
-    return Refusal(code, _WORDS[code])

@@ -73,7 +73,8 @@ def remaining_of_other(
         case FillCondition.INCREMENTAL:
             if order.state is OrderState.FILLED:
                 return ZERO
-            share = round_down(other.amount * filled_now / order.amount, amount_step)
-            return max(other.remaining - share, ZERO)
+            # Of what was left of both: the other's amount shrank with earlier fills.
+            share = other.remaining * filled_now / (order.remaining + filled_now)
+            return max(other.remaining - round_down(share, amount_step), ZERO)
         case FillCondition.FIRST_HIT | None:
             return ZERO

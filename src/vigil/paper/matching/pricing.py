@@ -37,12 +37,23 @@ def slid_price(
 ) -> Decimal:
     """A post-only price, moved to one tick inside when it would take.
 
-    Raises: Refusal 11054 instead, when `reject` is set.
+    Raises: Refusal 11054 instead, when `reject` is set, or there is no price one tick inside.
     """
     assert price is not None
     if not would_take(market, direction, price):
         return price
     if reject:
         raise post_only_reject()
-    best = market.best_opposite(direction)
-    return best - direction.sign * market.listing.instrument.tick_at(best)
+    inside = inside_price(market, direction)
+    if inside is None:
+        raise post_only_reject()
+    return inside
+
+
+def inside_price(market: Market, direction: Direction) -> Decimal | None:
+    """One tick inside the best of the other side; None where there is no price so low."""
+    best, instrument = market.best_opposite(direction), market.listing.instrument
+    inside = best - direction.sign * instrument.tick_at(best)
+    if direction is Direction.SELL:  # where ticks grow, one small tick up is none of the large
+        inside = instrument.round_price_up(inside)
+    return inside if inside > 0 else None

@@ -10,12 +10,10 @@ from vigil.paper.market.market import Market
 from vigil.paper.methods.calls import Call
 from vigil.paper.methods.login import require_login
 from vigil.paper.platform import Platform
-from vigil.paper.refusals import Refusal
+from vigil.paper.refusals import Refusal, refusal_of
 from vigil.paper.session.credits import Credits, PoolName, Purse, is_matching, pool_of
 from vigil.paper.session.rights import covers, needed_of_method
 from vigil.paper.switches import Switches
-
-_SCOPE_WORDS = {13403: "scope_exceeded", 13021: "forbidden", 11042: "permission_denied"}
 
 
 class OutOfCredits(Refusal):
@@ -90,8 +88,7 @@ class Gate:
     def _check_rights(self, call: Call, method: str) -> None:
         needed = needed_of_method(method)
         if needed is not None and not covers(call.session.rights, needed):
-            code = self.switches.scope_refusal_code
-            raise Refusal(code, _SCOPE_WORDS[code])
+            raise refusal_of(self.switches.scope_refusal_code)
 
 
 def market_of(call: Call) -> Market | None:

@@ -181,7 +181,7 @@ def _expiries_by_kind(listings: list[Listing], kind: str) -> dict[str, list[str]
 
 
 def _index_price(call: Call) -> dict[str, Any]:
-    index = call.exchange.floor.indexes[read_index(call)]
+    index = call.exchange.floor.indexes.by_name[read_index(call)]
     return {
         "index_price": index.price,
         "estimated_delivery_price": index.estimated_delivery_price,

@@ -93,7 +93,7 @@ def _page(
     sorting = params.choice("sorting", _SORTINGS, "default")
     start_ms = params.timestamp_or_none("start_timestamp") or 0
     end_ms = params.timestamp_or_none("end_timestamp") or TIMESTAMP_MS_MAX
-    tapes = [market.tape for market in markets if market.tape]
+    tapes = [market.tape.trades for market in markets if market.tape.trades]
     is_ascending = sorting == "asc" and is_from_start
     merged: Iterable[PublicTrade] = (
         heapq.merge(*tapes, key=_place_in_time)
@@ -107,7 +107,7 @@ def _page(
         shown.reverse()
     catalogue = call.exchange.catalogue
     return {
-        "trades": [render_market.public_trade(trade, catalogue) for trade in shown],
+        "trades": [render_market.public_trade(trade, catalogue, call.now_ms) for trade in shown],
         "has_more": len(page) > count,
     }
 
@@ -231,7 +231,7 @@ def _meter(call: Call) -> FundingMeter:
 
 def _delivery_prices(call: Call) -> dict[str, Any]:
     """Newest first."""
-    index = call.exchange.floor.indexes[read_index(call)]
+    index = call.exchange.floor.indexes.by_name[read_index(call)]
     offset, count = call.params.integer("offset", 0), read_count(call, _DELIVERIES_COUNT)
     newest_first = sorted(index.deliveries.items(), reverse=True)
     return {

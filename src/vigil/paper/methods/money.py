@@ -3,14 +3,15 @@
 Source: Deribit API v2, transaction log with its query words, settlement history, wallet methods.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from decimal import Decimal
-from itertools import islice, takewhile
+from itertools import islice
 from typing import Any
 
 from vigil.domain.instrument import Kind
 from vigil.paper.account import summaries
 from vigil.paper.account.log_rows import LogRow, SettlementRow
+from vigil.paper.account.shelf import Window
 from vigil.paper.methods.calls import Call, Methods
 from vigil.paper.methods.market import read_public_currency
 from vigil.paper.methods.selection import read_count
@@ -31,7 +32,9 @@ _SETTLEMENT_TYPES = ("settlement", "delivery", "bankruptcy")
 def _transaction_log(call: Call) -> dict[str, Any]:
     """Newest first; `continuation` is the row to go on below."""
     params, currency = call.params, call.currency()
-    start_ms, end_ms = params.timestamp("start_timestamp"), params.timestamp("end_timestamp")
+    window = Window(
+        start_ms=params.timestamp("start_timestamp"), end_ms=params.timestamp("end_timestamp")
+    )
     params.integer("subaccount_id", USER_ID)
     words = params.text("query", "").replace(",", " ").lower().split()
     count = params.integer("count", _LOG_COUNT, least=1)
@@ -40,19 +43,14 @@ def _transaction_log(call: Call) -> dict[str, Any]:
     below = params.integer("continuation", 2**63)
     found = (
         row
-        for row in _since(call.exchange.books.log, start_ms)
+        for row in call.exchange.books.log_rows.newest_first(window)
         if row.currency == currency
-        and row.timestamp_ms <= end_ms
-        and (row.row_id or row.user_seq) < below
+        and row.number < below
         and all(_is_about(call, row, word) for word in words)
     )
     page = list(islice(found, count + 1))
     rows = [render_account.log_row(row, call.exchange.catalogue) for row in page[:count]]
     return {"logs": rows, "continuation": rows[-1]["id"] if len(page) > count else None}
-
-
-def _since(log: list[LogRow], start_ms: int) -> Iterator[LogRow]:
-    return takewhile(lambda row: row.timestamp_ms >= start_ms, reversed(log))
 
 
 def _is_about(call: Call, row: LogRow, word: str) -> bool:

@@ -30,11 +30,11 @@ def read_kind(call: Call) -> str:
 
 
 def read_currencies(call: Call) -> list[str]:
-    """One currency, a list of them, or `any`; `any` when none is named. Raises: Refusal."""
+    """One currency, a list of them, or `any`. Raises: Refusal."""
     try:
         named = call.params.texts("currency")
     except Refusal:
-        return [call.currency("any", default="any")]
+        return [call.currency("any")]
     known = CURRENCIES | call.exchange.books.cash.keys()
     if not named or not all(name.upper() in known for name in named):
         raise invalid_param("currency", "invalid currency")

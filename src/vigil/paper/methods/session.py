@@ -75,8 +75,6 @@ def _unsubscribe_all(call: Call) -> str:
 
 
 def _enable_cancel_on_disconnect(call: Call) -> str:
-    if not call.sessions.can_cancel_on_disconnect:
-        raise Refusal(10049, "cancel_on_disconnect_failed")
     _set_cancel_on_disconnect(call, is_on=True)
     return "ok"
 

@@ -48,6 +48,10 @@ class Books:
         self._exchange = exchange
         self._views: dict[str, BookView] = {}
 
+    def forget(self, instrument_name: str) -> None:
+        """Nobody has anything to look at there any more."""
+        self._views.pop(instrument_name, None)
+
     def look(self, instrument_name: str) -> BookView:
         """The book now; the same id as before if nothing changed in it."""
         market = self._exchange.markets[instrument_name]

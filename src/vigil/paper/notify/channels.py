@@ -66,8 +66,13 @@ class Topic:
 def parse_channel(name: str, catalogue: Catalogue) -> Topic | None:
     """The topic of a channel; None when there is no such channel."""
     match name.split("."):
-        case [("ticker" | "trades" | "perpetual") as family, instrument, interval]:
+        case [("ticker" | "trades") as family, instrument, interval]:
             return _of_instrument(catalogue, family, instrument, interval=interval)
+        case ["perpetual", instrument, interval]:
+            listing = catalogue.by_name.get(instrument)
+            if listing is None or not listing.is_perpetual:
+                return None
+            return _of_instrument(catalogue, "perpetual", instrument, interval=interval)
         case ["book", instrument, interval]:
             return _of_instrument(catalogue, "book", instrument, interval=interval)
         case ["book", instrument, group, depth, ("100ms" | "agg2") as interval]:

@@ -16,7 +16,7 @@ from vigil.paper.market.chart_columns import chart_columns
 from vigil.paper.market.charts import RESOLUTION_MINUTES
 from vigil.paper.market.delivery_price import DAY_MS, next_expiry_ms
 from vigil.paper.market.floor import InstrumentListed, News, StateChanged
-from vigil.paper.market.market import EMPTY_STATES, Market
+from vigil.paper.market.market import EMPTY_STATES, BookState, Market
 from vigil.paper.market.options import smile_volatility
 from vigil.paper.notify.books import Books, change, grouped_window, snapshot, stale_change
 from vigil.paper.notify.channels import Topic
@@ -130,13 +130,17 @@ class MarketData:
             case "trades" | "instrument.state" | "instrument.creation":
                 pass
             case _:
-                channel.shown = None  # what others have seen already is new to this one
+                # What others have seen already is new to this one; what this one sees now, others
+                # have still to be told.
+                shown, channel.shown = channel.shown, None
                 yield from self.due(channel, now_ms)
+                if shown is not None:
+                    channel.shown = shown
 
     def due(self, channel: Channel, now_ms: int) -> Iterator[Any]:
         """What all listeners hear now."""
         topic = channel.topic
-        if topic.instrument_name is not None and self.market(channel).state in EMPTY_STATES:
+        if topic.instrument_name is not None and not self._is_alive(topic.instrument_name):
             return
         match topic.family:
             case "ticker":
@@ -163,7 +167,7 @@ class MarketData:
                 yield from self._exchange.platform.index_states()
             case "markprice.options":
                 yield from self._option_marks(topic.detail, now_ms)
-            case _ if topic.detail in self._exchange.floor.indexes:
+            case _ if topic.detail in self._exchange.floor.indexes.by_name:
                 yield from self._of_index(channel, now_ms)
             case _:
                 waiting, channel.waiting = channel.waiting, []
@@ -178,7 +182,7 @@ class MarketData:
         channels = list(channels)
         for name in exchange.floor.drain_traded():
             market = exchange.markets[name]
-            made = market.drain_tape()
+            made = market.tape.drain()
             covering = [c for c in channels if c.topic.covers(market.listing)]
             if covering:
                 objects = [render_market.public_trade(t, exchange.catalogue) for t in made]
@@ -189,6 +193,8 @@ class MarketData:
         """The same of new instruments and of books in new states."""
         channels = list(channels)
         for item in self._exchange.floor.drain_news():
+            if isinstance(item, StateChanged) and item.state is BookState.ARCHIVIZED:
+                self.books.forget(item.instrument_name)
             for channel in channels:
                 channel.waiting.extend(self._news_for(channel, item, now_ms))
 
@@ -196,6 +202,10 @@ class MarketData:
         """The market that a channel is about."""
         assert channel.topic.instrument_name is not None
         return self._exchange.markets[channel.topic.instrument_name]
+
+    def _is_alive(self, instrument_name: str) -> bool:
+        market = self._exchange.markets.get(instrument_name)
+        return market is not None and market.state not in EMPTY_STATES
 
     @property
     def _missing(self) -> Decimal | None:
@@ -260,7 +270,7 @@ class MarketData:
 
     def _of_index(self, channel: Channel, now_ms: int) -> Iterator[Any]:
         name = channel.topic.detail
-        index = self._exchange.floor.indexes[name]
+        index = self._exchange.floor.indexes.by_name[name]
         match channel.topic.family:
             case "deribit_price_index":
                 yield {"index_name": name, "price": index.price, "timestamp": now_ms}
@@ -283,7 +293,7 @@ class MarketData:
     def _statistics(self, index_name: str, now_ms: int) -> dict[str, Any]:
         """With the clock set back beyond the oldest candle there is the present price only."""
         candles = self._exchange.charts[index_name].candles(now_ms - DAY_MS, now_ms, 60)
-        price = self._exchange.floor.indexes[index_name].price
+        price = self._exchange.floor.indexes.by_name[index_name].price
         low = min((candle.low for candle in candles), default=price)
         high = max((candle.high for candle in candles), default=price)
         return {

@@ -138,7 +138,8 @@ class Publisher:
         data.gather_news(self._listened("instrument.state", "instrument.creation"), now_ms)
         for channel in tuple(self._channels.values()):
             if channel.period_ms:
-                if now_ms - channel.last_slow_ms < channel.period_ms:
+                # Either way: a clock that was set back keeps nothing silent.
+                if abs(now_ms - channel.last_slow_ms) < channel.period_ms:
                     continue
                 channel.last_slow_ms = now_ms
             yield from self._due(channel, now_ms)
@@ -219,7 +220,7 @@ class Publisher:
 
     def _tell_portfolios(self, now_ms: int, *, is_due: bool) -> Iterator[Push]:
         for channel in self._listened("user.portfolio"):
-            if not is_due and now_ms - channel.last_slow_ms < SLOW_MS:
+            if not is_due and abs(now_ms - channel.last_slow_ms) < SLOW_MS:
                 continue
             channel.last_slow_ms = now_ms
             shown = channel.shown or {}

@@ -7,7 +7,7 @@ import hashlib
 import hmac
 from dataclasses import dataclass, field
 
-from vigil.paper.refusals import Refusal, invalid_credentials
+from vigil.paper.refusals import invalid_credentials, refusal_of
 from vigil.paper.session.rights import FULL_RIGHTS, READER_RIGHTS, Rights, parse_rights
 
 # Printed at every start and always the same: this is a paper account, not a secret.
@@ -123,9 +123,7 @@ class Keys:
         if not key.is_enabled:
             raise invalid_credentials()
         if not key.is_welcome_from(address):
-            if self.wrong_address_code == 13004:
-                raise invalid_credentials()
-            raise Refusal(self.wrong_address_code, "forbidden")
+            raise refusal_of(self.wrong_address_code)
         return key
 
     def _use_nonce(self, client_id: str, nonce: str | None, now_ms: int) -> bool:

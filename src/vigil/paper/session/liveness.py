@@ -39,6 +39,8 @@ class Pulse:
 
     def beat(self, now_ms: int) -> tuple[str, ...]:
         """The kinds of heartbeat messages due now; they count as sent."""
+        # Where the clock was set back, they come no later for it.
+        self.next_ms = min(self.next_ms, now_ms + self.interval_ms + _FIRST_DELAY_MS[1])
         if now_ms < self.next_ms:
             return ()
         kinds = ("test_request",) if self.is_busy else ("heartbeat", "test_request")
@@ -54,4 +56,7 @@ class Pulse:
 
     def is_mute(self, now_ms: int) -> bool:
         """Whether a `test_request` went unanswered for too long."""
-        return self.asked_ms is not None and now_ms - self.asked_ms >= ANSWER_MS_MAX
+        if self.asked_ms is None:
+            return False
+        self.asked_ms = min(self.asked_ms, now_ms)
+        return now_ms - self.asked_ms >= ANSWER_MS_MAX

@@ -87,7 +87,6 @@ class Sessions:
             grants_unasked=switches.grants_unasked_rights,
         )
         self.account_cancels_on_disconnect = False
-        self.can_cancel_on_disconnect = True
         self.dice = dice
 
     def has_room_for(self, address: str) -> bool:
@@ -104,6 +103,11 @@ class Sessions:
         )
         self.by_connection[connection_id] = session
         return session
+
+    @property
+    def cancelling(self) -> tuple[int, ...]:
+        """Open connections whose end cancels their orders."""
+        return tuple(n for n, s in self.by_connection.items() if s.cancels_on_disconnect)
 
     def close(self, connection_id: int) -> Session | None:
         """The connection is gone, and its own tokens with it."""
@@ -134,9 +138,13 @@ class Sessions:
         session.token = self.tokens.find(access, session.connection_id, session.address, now_ms)
 
     def log_out(self, session: Session, *, invalidates_token: bool) -> None:
-        """End a login on purpose: its orders stay, whatever was asked for the case of a loss."""
+        """End a login on purpose: its orders stay, whatever was asked for the case of a loss.
+
+        Args:
+            invalidates_token: With it goes every token of its named session, wherever used.
+        """
         if session.token is not None and invalidates_token:
-            self.tokens.revoke((session.token,))
+            self.tokens.revoke(self.tokens.of_session(session.token))
         session.cancels_on_disconnect = False
 
     def revoke_key(self, client_id: str) -> None:

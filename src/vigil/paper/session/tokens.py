@@ -15,6 +15,8 @@ LIFETIME_S = 900
 _LIFETIME_S_MAX = 31_536_000
 # A refresh token outlives its access token by this much.
 _REFRESH_GRACE_MS = 24 * 3600 * 1000
+# Of all keys; one more, and the one granted first is taken back.
+_TOKENS_MAX = 10_000
 
 
 @dataclass(slots=True, kw_only=True)
@@ -84,7 +86,7 @@ class Tokens:
 
     def issue(self, key: ApiKey, scope: str, *, connection_id: int | None, now_ms: int) -> Token:
         """Grant a login."""
-        self._forget_expired(now_ms)
+        self._forget_old(now_ms)
         words = scope.split()
         name = next((word[8:] for word in words if word.startswith("session:")), None)
         if name is not None:
@@ -139,6 +141,12 @@ class Tokens:
         """The tokens that are good on one connection only."""
         return [t for t in self._by_refresh.values() if t.connection_id == connection_id]
 
+    def of_session(self, token: Token) -> list[Token]:
+        """A token, and those of the same named session."""
+        if token.session_name is None:
+            return [token]
+        return [t for t in self.of_key(token.client_id) if t.session_name == token.session_name]
+
     def of_key(self, client_id: str) -> list[Token]:
         """The tokens granted to one key."""
         return [t for t in self._by_refresh.values() if t.client_id == client_id]
@@ -171,11 +179,14 @@ class Tokens:
             sessions.values(),
             key=lambda t: t.granted_ms if self._drops_oldest_session else t.expires_ms,
         )
-        self.revoke(t for t in self.of_key(key.client_id) if t.session_name == dropped.session_name)
+        self.revoke(self.of_session(dropped))
 
     def _text(self, now_ms: int) -> str:
         # The time keeps tokens of an earlier run with the same seed from being good again.
         return f"{now_ms}.{self._dice.getrandbits(192):048x}"
 
-    def _forget_expired(self, now_ms: int) -> None:
+    def _forget_old(self, now_ms: int) -> None:
+        """Forget what nobody may refresh any more, and the oldest of too many."""
         self.revoke(t for t in self.all() if now_ms >= t.expires_ms + _REFRESH_GRACE_MS)
+        excess = len(self._by_refresh) + 1 - _TOKENS_MAX
+        self.revoke(self.all()[: max(excess, 0)])

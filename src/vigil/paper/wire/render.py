@@ -131,6 +131,8 @@ def trade(item: PaperTrade, catalogue: Catalogue) -> dict[str, Any]:
     }
     if item.iv is not None:
         wire |= {"iv": item.iv, "underlying_price": item.underlying_price}
+    if item.block_trade_id is not None:
+        wire["block_trade_id"] = item.block_trade_id
     if item.liquidation is not None:
         wire |= {"liquidation": item.liquidation, "order_type": OrderType.LIQUIDATION}
     return wire

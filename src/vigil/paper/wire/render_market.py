@@ -8,6 +8,7 @@ from typing import Any
 
 from vigil.domain.instrument import Kind
 from vigil.domain.money import ZERO, round_nearest
+from vigil.paper.account.fees import BLOCK_COMMISSION
 from vigil.paper.market.instruments import Catalogue, Listing
 from vigil.paper.market.market import BookState, Market
 from vigil.paper.market.tape import PublicTrade
@@ -17,6 +18,8 @@ _SHOWN = Decimal("0.0001")  # of changes, volumes and option marks
 _GREEK = Decimal("0.00001")
 _PERCENT = Decimal(100)
 _OPTION_BLOCK_MIN = 25
+# Source: change log 2023-10-03.
+_LIQUIDATION_UNTOLD_MS = 3_600_000
 
 # The part of each book that is nobody's here: large where much is traded.
 _OPEN_INTEREST_USD = Decimal("1132329370.0")
@@ -46,7 +49,7 @@ def instrument(listing: Listing, state: BookState = BookState.OPEN) -> dict[str,
         "contract_size": item.contract_size,
         "instrument_id": listing.instrument_id,
         "min_trade_amount": item.min_trade_amount,
-        "block_trade_commission": Decimal("0.00025"),
+        "block_trade_commission": BLOCK_COMMISSION,
         "block_trade_min_trade_amount": 25 if item.is_linear else 200_000,
         "block_trade_tick_size": _CENT,
         "settlement_currency": item.settlement_currency,
@@ -122,8 +125,14 @@ def quote(market: Market, now_ms: int, *, missing: Decimal | None) -> dict[str, 
     }
 
 
-def public_trade(item: PublicTrade, catalogue: Catalogue) -> dict[str, Any]:
-    """A trade as everybody sees it."""
+def public_trade(
+    item: PublicTrade, catalogue: Catalogue, now_ms: int | None = None
+) -> dict[str, Any]:
+    """A trade as everybody sees it; that it was a liquidation is told an hour later.
+
+    Args:
+        now_ms: When somebody looks back at it; None where it is told as it happens.
+    """
     wire = {
         "timestamp": item.timestamp_ms,
         "price": item.price,
@@ -139,7 +148,10 @@ def public_trade(item: PublicTrade, catalogue: Catalogue) -> dict[str, Any]:
     }
     if item.iv is not None:
         wire["iv"] = item.iv
-    if item.liquidation is not None:
+    if item.block_trade_id is not None:
+        wire |= {"block_trade_id": item.block_trade_id, "block_trade_leg_count": 1}
+    is_old = now_ms is not None and now_ms - item.timestamp_ms >= _LIQUIDATION_UNTOLD_MS
+    if item.liquidation is not None and is_old:
         wire["liquidation"] = item.liquidation
     return wire
 
@@ -207,8 +219,8 @@ def _stats(market: Market) -> dict[str, Any]:
         "high": market.high,
         "low": market.low,
         "price_change": change,
-        "volume": round_nearest(market.volume, _SHOWN),
-        "volume_usd": round_nearest(market.volume_usd, _CENT),
+        "volume": round_nearest(market.tape.volume, _SHOWN),
+        "volume_usd": round_nearest(market.tape.volume_usd, _CENT),
     }
     if market.listing.strike is None or market.listing.contract.is_linear:
         wire["volume_notional"] = wire["volume_usd"]
