@@ -14,10 +14,13 @@ import pytest
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
+from vigil.clock import SystemClock
 from vigil.deribit.reading import Reader
 
 ROOT = Path(__file__).resolve().parents[2]
 RECORDED = ROOT.parent / "shared" / "deribit" / "recorded"
+# A ceiling for what is waited for: by far more than a slow machine needs.
+PATIENCE_S = 45.0
 
 
 class Refusal:
@@ -55,7 +58,7 @@ class ScriptedExchange:
             },
             "public/set_heartbeat": "ok",
             "public/test": {"version": "1.2.26"},
-            "public/get_time": lambda _: time.time_ns() // 1_000_000,
+            "public/get_time": lambda _: SystemClock().now_ms(),
             "public/subscribe": lambda params: params["channels"][::-1],
             "private/subscribe": lambda params: params["channels"][::-1],
             "public/unsubscribe": lambda params: params["channels"],
@@ -121,8 +124,8 @@ def no_answer() -> type[NoAnswer]:
 
 @pytest.fixture
 def until() -> Callable[..., Any]:
-    async def wait(condition: Callable[[], Any], *, within_s: float = 5.0) -> Any:
-        deadline = time.monotonic() + within_s
+    async def wait(condition: Callable[[], Any]) -> Any:
+        deadline = time.monotonic() + PATIENCE_S
         while not (result := condition()):
             assert time.monotonic() < deadline, "the condition never came true"
             await asyncio.sleep(0.005)

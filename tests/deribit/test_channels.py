@@ -14,7 +14,6 @@ from vigil.deribit.channels import (
     to_value,
 )
 from vigil.deribit.wire import Unreadable
-from vigil.domain.account_log import Liquidation
 from vigil.domain.events import (
     AccountLockReceived,
     FillsReceived,
@@ -23,7 +22,7 @@ from vigil.domain.events import (
     PlatformStateReceived,
     PortfolioReceived,
 )
-from vigil.domain.market import FundingNow, IndexPrice, InstrumentState, Quote
+from vigil.domain.market import FundingNow, InstrumentState, Quote
 
 Make = Callable[..., dict[str, Any]]
 
@@ -82,19 +81,8 @@ def test_an_instrument_says_how_it_goes_on_in_the_exchanges_own_word() -> None:
     ("channel", "data", "kind"),
     [
         ("quote.X", {"instrument_name": "X", "timestamp": 1, "best_bid_price": 0}, Quote),
-        (
-            "deribit_price_index.btc_usd",
-            {"index_name": "i", "price": 1, "timestamp": 1},
-            IndexPrice,
-        ),
-        ("user.liquidation", {"state": "liquidation_started", "timestamp": 1}, Liquidation),
         ("trades.X.raw", [], tuple),
         ("perpetual.X.100ms", {"interest": 0, "index_price": 1, "timestamp": 1}, FundingNow),
-        (
-            "platform_state.public_methods_state",
-            {"allow_unauthenticated_public_requests": True},
-            bool,
-        ),
     ],
 )
 def test_channels_that_make_no_event_are_read_all_the_same(

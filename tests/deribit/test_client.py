@@ -13,7 +13,15 @@ from vigil.deribit.credits import Credits, Lane, Pool, Rate
 from vigil.deribit.exchange_clock import ClockReading
 from vigil.deribit.jsonrpc import ErrorReply, Reply
 from vigil.deribit.login import LoginGate
-from vigil.deribit.outcome import NOT_SENT, Confirmed, LateReply, Refused, Unknown, Verdict
+from vigil.deribit.outcome import (
+    NOT_SENT,
+    CancelledMany,
+    Confirmed,
+    LateReply,
+    Refused,
+    Unknown,
+    Verdict,
+)
 from vigil.deribit.session import TroubleKind
 from vigil.deribit.throttle import Throttle
 from vigil.domain.order import Direction, OrderRequest, OrderStatus, OrderType
@@ -188,6 +196,54 @@ async def test_an_edit_overtaken_by_another_is_unknown(
 ) -> None:
     session.answers["private/edit"] = error(13777, "replaced")
     assert isinstance(await client.edit("USDC-1", amount=Decimal("0.02")), Unknown)
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        pytest.param(Transient("no session"), Refused, id="not sent"),
+        pytest.param(Rejected("too large"), Refused, id="never sent"),
+        pytest.param(OutcomeUnknown("timed out"), Unknown, id="no answer"),
+        pytest.param("all of them", Unknown, id="nonsense"),
+        pytest.param([{"result": [{}]}], Unknown, id="an order that cannot be read"),
+        pytest.param(-1, Unknown, id="less than none"),
+        pytest.param(error(13021, "forbidden"), Refused, id="refused"),
+        pytest.param(error(11094, "internal_server_error"), Unknown, id="perhaps done"),
+        pytest.param(3, CancelledMany, id="a count"),
+    ],
+)
+async def test_a_mass_cancellation_is_never_told_as_done_when_it_is_not(
+    client: DeribitClient, session: ScriptedLine, answer: Any, expected: type
+) -> None:
+    session.answers["private/cancel_all"] = answer
+    assert isinstance(await client.cancel_all(), expected)
+    assert session.asked == [("private/cancel_all", {"detailed": True})]
+
+
+async def test_a_mass_cancellation_names_the_orders_and_where_it_failed(
+    client: DeribitClient, session: ScriptedLine, order_json: Make
+) -> None:
+    failed = {"currency": "ETH", "type": "trigger", "error": {"code": 10041, "message": "x"}}
+    part = {"instrument_name": "X", "type": "limit", "result": [order_json()]}
+    session.answers["private/cancel_all"] = [part, failed]
+    outcome = await client.cancel_all()
+    assert isinstance(outcome, CancelledMany)
+    assert [order.order_id for order in outcome.orders] == ["USDC-1"]
+    assert outcome.count == 1
+    assert "10041" in outcome.failures[0]
+
+
+async def test_cancelling_on_disconnect_is_set_or_said_not_to_be(
+    client: DeribitClient, session: ScriptedLine
+) -> None:
+    enable, disable = (f"private/{verb}able_cancel_on_disconnect" for verb in ("en", "dis"))
+    session.answers |= {enable: "ok", disable: "ok"}
+    await client.set_cancel_on_disconnect(is_enabled=True, scope="account")
+    await client.set_cancel_on_disconnect(is_enabled=False)
+    assert session.asked == [(enable, {"scope": "account"}), (disable, {"scope": "connection"})]
+    session.answers[enable] = "perhaps"
+    with pytest.raises(OutcomeUnknown):
+        await client.set_cancel_on_disconnect(is_enabled=True)
 
 
 async def test_cancelling_the_caller_is_not_swallowed(
@@ -392,7 +448,7 @@ async def test_the_wait_for_a_login_is_bounded(
     gate: LoginGate,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("vigil.deribit.client._PATIENCE_S", dict.fromkeys(Lane, 0.01))
+    monkeypatch.setattr("vigil.deribit.calling._PATIENCE_S", dict.fromkeys(Lane, 0.01))
     gate.shut()
     outcome = await guarded.place(REQUEST)
     assert isinstance(outcome, Refused)
@@ -446,6 +502,74 @@ async def test_a_call_refused_again_after_a_renewal_ends_the_session(
     assert isinstance(await guarded.place(REQUEST), Refused)
     assert len(line.asked) == 2
     assert line.abandoned is not None
+
+
+async def test_a_call_refused_while_tokens_change_places_waits_and_is_made_once_more(
+    guarded: DeribitClient, gate: LoginGate, order_json: Make
+) -> None:
+    """The exchange may kill the old token before it has said what the new one is."""
+    guarded.detach("")
+
+    class Renewing(ScriptedLine):
+        async def request(
+            self, method: str, params: Mapping[str, Any], *, timeout_s: float
+        ) -> Reply | ErrorReply:
+            if self.asked:
+                assert gate.generation == 1, "only once the renewal is over"
+                return await super().request(method, params, timeout_s=timeout_s)
+            self.asked.append((method, dict(params)))
+            asyncio.get_running_loop().call_later(0.02, gate.open)
+            return error(13009, "unauthorized")
+
+    line = Renewing()
+    line.answers["private/buy"] = {"order": order_json(), "trades": []}
+    guarded.attach(line, reading=MIDNIGHT, subscribed=(), gate=gate)
+    gate.is_renewing = True
+    assert isinstance(await guarded.place(REQUEST), Confirmed)
+    assert len(line.asked) == 2
+    assert line.abandoned is None
+    line.answers["private/buy"] = error(13009, "unauthorized")
+    await guarded.place(REQUEST)
+    assert line.abandoned is not None, "a renewal that is over excuses nothing"
+
+
+async def test_what_closes_or_protects_is_tried_though_no_login_can_be_had(
+    guarded: DeribitClient,
+    session: ScriptedLine,
+    gate: LoginGate,
+    order_json: Make,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A key that cannot be proven for minutes must not keep a stop from moving meanwhile."""
+    monkeypatch.setattr("vigil.deribit.calling._PATIENCE_S", dict.fromkeys(Lane, 0.01))
+    session.answers |= {
+        "private/cancel": order_json(order_state="cancelled"),
+        "private/edit": {"order": order_json(), "trades": []},
+    }
+    gate.shut()
+    assert isinstance(await guarded.cancel("USDC-1"), Confirmed)
+    assert isinstance(await guarded.edit("USDC-1", amount=Decimal("0.01")), Confirmed)
+    session.answers["private/cancel"] = error(13009, "unauthorized")
+    outcome = await guarded.cancel("USDC-1")
+    assert isinstance(outcome, Refused)
+    assert (outcome.code, outcome.verdict) == (NOT_SENT, Verdict.RETRY_LATER)
+    assert [method for method, _ in session.asked].count("private/cancel") == 2
+    assert session.abandoned is None
+
+
+async def test_what_waited_for_the_login_past_its_validity_is_not_sent(
+    guarded: DeribitClient, session: ScriptedLine, gate: LoginGate, clock: HandClock
+) -> None:
+    gate.shut()
+    request = replace(REQUEST, valid_until_ms=guarded.exchange_now_ms() + 100)
+    placing = asyncio.ensure_future(guarded.place(request))
+    await asyncio.sleep(0)
+    clock.loop_s += 1
+    gate.open()
+    outcome = await placing
+    assert isinstance(outcome, Refused)
+    assert "validity" in outcome.message
+    assert session.asked == []
 
 
 async def test_losing_the_login_is_a_person_s_business(
@@ -505,6 +629,17 @@ async def test_a_late_answer_says_what_became_of_the_order(
 async def test_a_late_refusal_is_told_as_well(client: DeribitClient, late: list[LateReply]) -> None:
     client.take_late("private/buy", {"label": "l"}, error(10009, "not_enough_funds"))
     assert late[0].outcome == Refused(code=10009, message="not_enough_funds")
+
+
+@pytest.mark.parametrize("method", ["private/buy", "private/get_positions", "public/test", ""])
+async def test_out_of_credit_is_heard_whoever_it_is_told_to(
+    client: DeribitClient, session: ScriptedLine, method: str
+) -> None:
+    client.take_late(method, {}, error(10028, "too_many_requests"))
+    assert session.abandoned is not None
+    assert not client.throttle.try_spend("private/cancel", Lane.REDUCE)
+    client.detach("")
+    client.take_late(method, {}, error(10028, "too_many_requests"))  # before a session is live
 
 
 async def test_a_late_answer_to_a_question_is_nobody_s_business(

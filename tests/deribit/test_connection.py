@@ -149,6 +149,62 @@ async def test_an_answer_that_meets_its_own_timeout_is_not_lost(
     assert [method for method, *_ in line.late] == ["private/buy"]
 
 
+async def test_an_answer_just_before_its_caller_is_cancelled_is_handed_on(
+    exchange: Any, line: Line, until: Any, no_answer: Any
+) -> None:
+    """Both come due in one turn of the loop, the answer first."""
+    exchange.answers["private/buy"] = no_answer
+    connection: Any = line.connection
+    call = asyncio.ensure_future(connection.request("private/buy", {}, timeout_s=5))
+    await until(lambda: exchange.asked_for("private/buy"))
+    connection._resolve(Reply(request_id=1, result=msgspec.Raw(b'"just now"')))
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    assert [method for method, *_ in line.late] == ["private/buy"]
+
+
+async def test_an_answer_just_before_its_timeout_is_the_answer(
+    exchange: Any, line: Line, until: Any, no_answer: Any
+) -> None:
+    """The answer is read and the timer rings in one turn of the loop, in this order."""
+    exchange.answers["private/buy"] = no_answer
+    connection: Any = line.connection
+    loop = asyncio.get_running_loop()
+    due: list[Any] = []
+    call_at = loop.call_at
+
+    def remember(when: float, callback: Any, *args: Any, **more: Any) -> Any:
+        due.append((callback, args))
+        return call_at(when, callback, *args, **more)
+
+    loop.call_at = remember  # type: ignore[method-assign]
+    try:
+        call = asyncio.ensure_future(connection.request("private/buy", {}, timeout_s=4.5))
+        await asyncio.sleep(0)
+    finally:
+        loop.call_at = call_at  # type: ignore[method-assign]
+    ring, args = due[0]
+    connection._resolve(Reply(request_id=1, result=msgspec.Raw(b'"just now"')))
+    ring(*args)
+    reply = await call
+    assert bytes(reply.result) == b'"just now"'
+    assert line.late == []
+
+
+@pytest.mark.parametrize(
+    "asked", ["probe", None], ids=["to a sign of life", "to nobody knows what"]
+)
+async def test_an_error_that_no_caller_waits_for_is_handed_on(
+    exchange: Any, line: Line, until: Any, asked: str | None
+) -> None:
+    refusal = {"code": 10028, "message": "too_many_requests"}
+    await exchange.say({"jsonrpc": "2.0", "id": asked, "error": refusal})
+    await until(lambda: line.late)
+    ((_, _, reply),) = line.late
+    assert (reply.code, reply.message) == (10028, "too_many_requests")
+
+
 async def test_one_answer_given_twice_counts_once(exchange: Any, line: Line, until: Any) -> None:
     async def twice(_: Any) -> str:
         await exchange.say({"id": 1, "result": "first"})

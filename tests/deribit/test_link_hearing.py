@@ -43,20 +43,23 @@ class Ears:
         self.client = DeribitClient(clock, call_timeout_s=2, throttle=throttle)
         self.events: list[ExchangeEvent] = []
         self.unheard: list[Unheard] = []
-        self._link = DeribitLink(
+        self._clock = clock
+        self._url = exchange.url
+        self._key = ApiKey(client_id="the-id", secret=secret("the-secret"))
+        self.running: asyncio.Task[Any] | None = None
+
+    def start(self, deadlines: Deadlines | None = None) -> asyncio.Task[Any]:
+        link = DeribitLink(
             self.client,
-            url=exchange.url,
-            key=ApiKey(client_id="the-id", secret=secret("the-secret")),
-            clock=clock,
+            url=self._url,
+            key=self._key,
+            clock=self._clock,
             dice=random.Random(1),
             sink=self.events.append,
             on_unreadable=self.unheard.append,
-            deadlines=Deadlines(call_s=2, dial_s=2, watch_s=0.05),
+            deadlines=deadlines or Deadlines(call_s=2, dial_s=2, watch_s=0.05),
         )
-        self.running: asyncio.Task[Any] | None = None
-
-    def start(self) -> asyncio.Task[Any]:
-        self.running = asyncio.ensure_future(self._link.run())
+        self.running = asyncio.ensure_future(link.run())
         return self.running
 
     async def stop(self) -> None:
@@ -144,6 +147,40 @@ async def test_a_book_that_stays_unknown_ends_the_session(
     with pytest.raises(Transient, match="in vain"):
         await ears.start()
     assert len(exchange.asked_for("public/unsubscribe")) == 5
+
+
+@pytest.mark.fault("N15")
+async def test_a_book_channel_that_died_is_subscribed_anew(
+    exchange: Any, ears: Ears, until: Any
+) -> None:
+    """A still book sends nothing, so only the market itself tells a dead channel from it."""
+    still = {
+        "instrument_name": "X",
+        "timestamp": 2,
+        "change_id": 11,
+        "bids": [[9, 1]],
+        "asks": [[10, 1]],
+        "mark_price": 9.5,
+        "index_price": 9.5,
+        "state": "open",
+    }
+    exchange.answers["public/get_order_book"] = still
+    await ears.client.watch_books(["X"])
+    ears.start(deadlines=Deadlines(quiet_s=0.1, grace_s=0.02, watch_s=0.02))
+    await until(lambda: ears.client.is_live)
+    await exchange.push(BOOK, snapshot(10))
+    await until(lambda: len(exchange.asked_for("public/get_order_book")) == 2)
+    assert exchange.asked_for("public/unsubscribe") == []
+    closed = still | {"bids": [], "asks": [], "state": "inactive"}
+    exchange.answers["public/get_order_book"] = closed
+    await until(lambda: len(exchange.asked_for("public/get_order_book")) == 4)
+    assert exchange.asked_for("public/unsubscribe") == [], "a closed market owes nobody a book"
+    exchange.answers["public/get_order_book"] = still | {"bids": [[9, 7]]}
+    await until(lambda: exchange.asked_for("public/subscribe")[1:])
+    assert exchange.asked_for("public/unsubscribe") == [{"channels": [BOOK]}]
+    await exchange.push(BOOK, snapshot(15) | {"bids": [["new", 9, 7]]})
+    await until(lambda: len(ears.of(BookReceived)) == 2)
+    assert ears.of(BookGapped) == []
 
 
 # --- words, and what is no word

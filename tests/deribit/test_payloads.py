@@ -42,10 +42,6 @@ def order_page(payload: msgspec.Raw) -> Any:
     return wire.to_order_page(payload, rows_max=1_000)
 
 
-def index_answer(payload: msgspec.Raw) -> Any:
-    return wire_market.to_index_answer(payload, "btc_usd")
-
-
 # What a result is, by the name of the method that answered with it: a payload's name has it in it.
 # The first that fits is taken, so the narrower stand first.
 RESULTS: tuple[tuple[str, tuple[Read, ...]], ...] = (
@@ -58,10 +54,6 @@ RESULTS: tuple[tuple[str, tuple[Read, ...]], ...] = (
     ("order_book|http_ticker", (book.to_book, wire.to_ticker)),
     ("ticker", (wire.to_ticker,)),
     ("expirations", (wire_market.to_expirations,)),
-    ("delivery_prices", (wire_market.to_delivery_prices,)),
-    ("funding_rate_history", (wire_market.to_funding_history,)),
-    ("funding_rate_value", (wire_market.to_rate,)),
-    ("index_price", (index_answer,)),
     ("get_instruments", (wire_market.to_instruments,)),
     ("get_instrument", (wire_market.to_instrument,)),
     ("chart", (wire_market.to_candles,)),
@@ -79,7 +71,6 @@ RESULTS: tuple[tuple[str, tuple[Read, ...]], ...] = (
     ("order_history", (order_page,)),
     ("user_trades|trades_response", (wire.to_fill_page,)),
     ("trades_by_order", (wire.to_fills,)),
-    ("margins", (wire_account.to_margins,)),
     ("user_locks", (wire_account.to_locks,)),
     ("get_positions", (wire.to_positions,)),
     ("position", (wire.to_position,)),
@@ -469,26 +460,8 @@ SHAPES: dict[str, tuple[Read, Any]] = {
             "continuation": None,
         },
     ),
-    "margins": (
-        wire_account.to_margins,
-        {"buy": 7.3e-6, "sell": 7.3e-6, "min_price": 1, "max_price": 2, "buy_fee": 1},
-    ),
     "locks": (wire_account.to_locks, [{"currency": "ALL", "locked": True, "message": "x"}]),
     "a lock": (wire_account.to_lock_event, {"currency": "BTC", "locked": False}),
-    "a liquidation": (
-        wire_account.to_liquidation,
-        {
-            "state": "adl_transfer_received",
-            "timestamp": 1789344933994,
-            "user_id": 1,
-            "instrument_name": "BTC-PERPETUAL",
-            "direction": "sell",
-            "amount": 10,
-            "price": 9.0e4,
-            "currency": "BTC",
-            "commission": 0,
-        },
-    ),
     "cancel on disconnect": (
         wire_account.to_cancel_on_disconnect,
         {"scope": "account", "enabled": False},
@@ -557,22 +530,9 @@ SHAPES: dict[str, tuple[Read, Any]] = {
             "has_more": False,
         },
     ),
-    "an index": (
-        wire_market.to_index_price,
-        {"index_name": "btc_usdc", "price": 92035.22, "timestamp": 1765505266849},
-    ),
-    "an index asked for": (index_answer, {"index_price": 9.2e4, "estimated_delivery_price": 9.2e4}),
     "the state of an instrument": (
         wire_market.to_instrument_state,
         {"instrument_name": "BTC-25DEC26", "state": "hibernating", "timestamp": 1},
-    ),
-    "funding": (
-        wire_market.to_funding_history,
-        [{"timestamp": 1, "interest_1h": 1.0e-7, "interest_8h": -1.0e-7, "index_price": 9.2e4}],
-    ),
-    "deliveries": (
-        wire_market.to_delivery_prices,
-        {"data": [{"date": "2026-11-20", "delivery_price": 9.2e4}], "records_total": 1},
     ),
     "the platform": (wire_market.to_platform_state, {"price_index": "btc_usd", "locked": False}),
     "maintenance": (wire_market.to_platform_state, {"maintenance": True, "reasons": []}),
@@ -615,7 +575,7 @@ def test_every_reader_of_ours_is_shown_a_payload() -> None:
     shown = {read for read, _ in SHAPES.values()} | {
         read for _, readers in RESULTS for read in readers
     }
-    through_channels = {"to_quote", "to_public_trades", "to_funding_now", "to_public_methods_state"}
+    through_channels = {"to_quote", "to_public_trades", "to_funding_now"}
     names = {getattr(read, "__name__", "") for read in shown} | through_channels
     missing = {
         name
@@ -623,7 +583,7 @@ def test_every_reader_of_ours_is_shown_a_payload() -> None:
         for name in dir(module)
         if name.startswith("to_") and name not in names
     }
-    assert missing <= {"to_order_page", "to_index_answer", "to_count"}
+    assert missing <= {"to_order_page", "to_count"}
 
 
 # --- what we also send

@@ -138,14 +138,10 @@ async def test_settlements_of_others_are_no_answer(scripted: Any) -> None:
         "settlements": [{"type": "delivery", "timestamp": 5, "instrument_name": "ETH-PERPETUAL"}],
         "continuation": None,
     }
-    reader = scripted(
-        get_settlement_history_by_currency=page, get_settlement_history_by_instrument=page
-    )
+    reader = scripted(get_settlement_history_by_currency=page)
     with pytest.raises(Unreadable):
         await reader.settlements("BTC", since_ms=0)
-    with pytest.raises(Unreadable):
-        await reader.settlements_of_instrument("BTC-PERPETUAL", since_ms=0)
-    (row,) = await reader.settlements_of_instrument("ETH-PERPETUAL", since_ms=0)
+    (row,) = await reader.settlements("ETH", since_ms=0)
     assert row.settlement_type == "delivery"
 
 
@@ -189,16 +185,6 @@ async def test_one_currency(scripted: Any) -> None:
     assert reader.asked[1][1]["extended"] is True
     with pytest.raises(Unreadable, match="told of BTC"):
         await reader.account_summary("ETH")
-
-
-async def test_margins_by_the_exchanges_own_rules(scripted: Any) -> None:
-    reader = scripted(
-        get_margins={"buy": 7.3e-6, "sell": 7.4e-6, "min_price": 1, "max_price": None}
-    )
-    margins = await reader.margins("BTC-PERPETUAL", amount=Decimal(10), price=Decimal("92000.5"))
-    assert (margins.buy, margins.sell) == (Decimal("0.0000073"), Decimal("0.0000074"))
-    assert margins.max_price is None
-    assert reader.asked[0][1]["price"] == Decimal("92000.5")
 
 
 async def test_locks(scripted: Any) -> None:

@@ -42,9 +42,7 @@ class Archive(Reader):
             answer = [trade for trade in trades if trade["order_id"] == params["order_id"]]
             return msgspec.Raw(msgspec.json.encode(answer))
         assert params["sorting"] == "asc"
-        if "start_seq" in params:
-            trades = [t for t in trades if t["trade_seq"] >= params["start_seq"]]
-        elif "start_id" in params:
+        if "start_id" in params:
             ids = [trade["trade_id"] for trade in trades]
             trades = trades[ids.index(params["start_id"]) :]
         else:
@@ -209,59 +207,16 @@ async def test_two_stores_that_tell_a_trade_differently_are_not_joined(fill_json
     assert len(await archive.fills_since("USDC", at_ms, NOW_MS)) == 1
 
 
-@pytest.mark.parametrize(
-    "times_ms",
-    [
-        pytest.param([NOW_MS - 100 + i // 3 for i in range(25)], id="pages split a millisecond"),
-        pytest.param([NOW_MS - 100] * 25, id="more than a page in one millisecond"),
-        pytest.param([NOW_MS - 100], id="one"),
-        pytest.param([], id="none"),
-    ],
-)
-async def test_the_fills_of_an_instrument_are_paged_by_their_number(
-    fill_json: Make, times_ms: list[int]
-) -> None:
-    archive = Archive(trades(fill_json, times_ms), [])
-    archive.page_count = 5
-    fills = await archive.fills_of_instrument("BTC_USDC-PERPETUAL", NOW_MS - HOUR_MS, NOW_MS)
-    assert [fill.trade_seq for fill in fills] == list(range(1, len(times_ms) + 1))
-    methods = [method for method, _ in archive.calls]
-    assert methods[0] == "private/get_user_trades_by_instrument_and_time"
-    assert set(methods[1:]) <= {"private/get_user_trades_by_instrument"}
-
-
-async def test_the_old_fills_of_an_instrument_come_from_both_stores(fill_json: Make) -> None:
-    old = trades(fill_json, [NOW_MS - 30 * HOUR_MS, NOW_MS - 24 * HOUR_MS])
-    recent = trades(fill_json, [NOW_MS - 24 * HOUR_MS, NOW_MS - HOUR_MS], first_id=2)
-    fills = await Archive(recent, old).fills_of_instrument(
-        "BTC_USDC-PERPETUAL", NOW_MS - 48 * HOUR_MS, NOW_MS
-    )
-    assert [fill.trade_id for fill in fills] == ["USDC-1", "USDC-2", "USDC-3"]
-
-
-async def test_the_fills_of_another_instrument_are_not_this_ones(fill_json: Make) -> None:
-    archive = Archive(trades(fill_json, [NOW_MS - 5]), [])
-    with pytest.raises(Unreadable, match="not asked for"):
-        await archive.fills_of_instrument("ETH_USDC-PERPETUAL", NOW_MS - HOUR_MS, NOW_MS)
-
-
 @settings(max_examples=100)
 @given(
     steps_ms=st.lists(st.sampled_from([0, 0, 0, 1, 50]), max_size=40),
     page_count=st.integers(2, 7),
-    is_by_instrument=st.booleans(),
 )
-def test_no_way_of_paging_loses_or_repeats_a_fill(
-    steps_ms: list[int], page_count: int, is_by_instrument: bool
-) -> None:
+def test_no_way_of_paging_loses_or_repeats_a_fill(steps_ms: list[int], page_count: int) -> None:
     times_ms = [NOW_MS - 10_000 + at_ms for at_ms in itertools.accumulate(steps_ms)]
     archive = Archive(trades(plain_fill, times_ms), [])
     archive.page_count = page_count
-    if is_by_instrument:
-        asked = archive.fills_of_instrument("BTC_USDC-PERPETUAL", NOW_MS - HOUR_MS, NOW_MS)
-    else:
-        asked = archive.fills_since("USDC", NOW_MS - HOUR_MS, NOW_MS)
-    fills = asyncio.run(asked)
+    fills = asyncio.run(archive.fills_since("USDC", NOW_MS - HOUR_MS, NOW_MS))
     assert [fill.trade_seq for fill in fills] == list(range(1, len(times_ms) + 1))
 
 

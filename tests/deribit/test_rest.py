@@ -1,11 +1,14 @@
+import asyncio
 import base64
 import json
+import traceback
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import httpx
 import pytest
 import respx
+import structlog
 
 from vigil.clock import SystemClock
 from vigil.deribit.credits import Credits, Lane, Pool, Rate
@@ -162,3 +165,110 @@ async def test_what_is_recent_is_judged_by_the_exchange_s_time(secret: Any) -> N
         BASE_URL, "id", secret("s"), throttle=Throttle(clock), exchange_now_ms=lambda: 42
     )
     assert made.exchange_now_ms() == 42
+
+
+# --- what a sick gateway may do
+
+
+@pytest.fixture
+async def gateway(secret: Any) -> AsyncIterator[Callable[..., Any]]:
+    """A witness before a real server that sends these pieces, one each so many seconds."""
+    servers: list[asyncio.Server] = []
+    made: list[RestWitness] = []
+
+    async def begin(
+        pieces: Any, *, pause_s: float = 0.0, timeout_s: float = 5.0, secret_text: str = "s3cr3t"
+    ) -> RestWitness:
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            try:
+                await reader.readuntil(b"\r\n\r\n")
+                for piece in pieces:
+                    writer.write(piece)
+                    await writer.drain()
+                    await asyncio.sleep(pause_s)
+            except OSError:
+                pass
+            finally:
+                writer.close()
+
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        servers.append(server)
+        port = server.sockets[0].getsockname()[1]
+        clock = SystemClock()
+        witness = RestWitness(
+            f"http://127.0.0.1:{port}",
+            "the-id",
+            secret(secret_text),
+            throttle=Throttle(clock),
+            exchange_now_ms=clock.now_ms,
+            timeout_s=timeout_s,
+        )
+        made.append(witness)
+        return witness
+
+    yield begin
+    for witness in made:
+        await witness.close()
+    for server in servers:
+        server.close()
+
+
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\n"
+
+
+async def test_an_answer_that_drips_ends_at_its_deadline(gateway: Any) -> None:
+    drip = [HEAD + b"Content-Length: 100000\r\n\r\n", *[b" "] * 1_000]
+    witness = await gateway(drip, pause_s=0.05, timeout_s=0.4)
+    async with asyncio.timeout(5):
+        with pytest.raises(OutcomeUnknown, match=r"no whole answer within 0\.4 s"):
+            await witness.positions()
+
+
+async def test_an_answer_without_end_is_not_kept(gateway: Any) -> None:
+    sent: list[int] = []
+
+    def flood() -> Any:
+        yield HEAD + b"\r\n"
+        for _ in range(64):
+            sent.append(1)
+            yield b" " * 1_048_576
+
+    witness = await gateway(flood())
+    with pytest.raises(OutcomeUnknown, match="without a JSON-RPC answer"):
+        await witness.positions()
+    assert len(sent) < 64
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        pytest.param([], id="cut off"),
+        pytest.param([HEAD + b"Content-Length: 9\r\n\r\n{"], id="cut off in the body"),
+        pytest.param([HEAD + b"Content-Length: 2\r\n\r\n{}"], id="no answer"),
+        pytest.param([b"what?\r\n\r\n"], id="no HTTP"),
+    ],
+)
+async def test_no_failure_holds_the_key_in_its_frames(gateway: Any, pieces: list[bytes]) -> None:
+    witness = await gateway(pieces, secret_text="canary-5f2c")  # noqa: S106
+    with pytest.raises(OutcomeUnknown) as raised:
+        await witness.positions()
+    held = traceback.TracebackException.from_exception(raised.value, capture_locals=True)
+    shown = "".join(held.format())
+    sent = base64.b64encode(b"the-id:canary-5f2c").decode()
+    assert "canary-5f2c" not in shown
+    assert sent not in shown
+
+
+@respx.mock
+async def test_an_error_outside_the_table_is_told_once_over_http_as_well(
+    witness: RestWitness,
+) -> None:
+    strange = {"error": {"code": 4711, "message": "unheard_of"}}
+    respx.post(f"{BASE_URL}/private/get_positions").mock(
+        return_value=httpx.Response(400, json=strange)
+    )
+    with structlog.testing.capture_logs() as lines:
+        for _ in range(2):
+            with pytest.raises(OutcomeUnknown):
+                await witness.positions()
+    assert [line["code"] for line in lines if line["event"] == "error.unlisted"] == [4711]

@@ -4,18 +4,21 @@ import asyncio
 import logging
 import random
 import traceback
+from collections.abc import Mapping
 from typing import Any
 
+import msgspec
 import pytest
 import structlog
 
 from vigil.clock import SystemClock
 from vigil.deribit.client import DeribitClient
 from vigil.deribit.link import DeribitLink
+from vigil.deribit.login import Login, LoginGate
 from vigil.deribit.rest import RestWitness
-from vigil.deribit.session import ApiKey, AuthMethod, Deadlines
+from vigil.deribit.session import ApiKey, AuthMethod, Deadlines, Grant
 from vigil.deribit.throttle import Throttle
-from vigil.errors import VigilError
+from vigil.errors import Transient, VigilError
 
 CANARY = "canary-5f2c"
 
@@ -70,11 +73,39 @@ async def test_no_way_of_logging_in_shows_the_key(
     ours = [record for record in caplog.records if record.name != "websockets.server"]
     assert CANARY not in "".join(record.getMessage() for record in ours)
     assert CANARY not in repr(vars(link)) + repr(vars(client))
-    if ending != "lost":
-        held = traceback.TracebackException.from_exception(raised.value, capture_locals=True)
-        mine = [frame for frame in held.format() if "src/vigil/" in frame.partition("\n")[0]]
-        assert mine
-        assert CANARY not in "".join(mine)
+    held = traceback.TracebackException.from_exception(raised.value, capture_locals=True)
+    mine = [frame for frame in held.format() if "src/vigil/" in frame.partition("\n")[0]]
+    assert mine
+    assert CANARY not in "".join(mine)
+
+
+async def test_a_renewal_that_meets_the_end_of_its_session_does_not_show_its_token(
+    secret: Any,
+) -> None:
+    clock = SystemClock()
+
+    async def call(method: str, params: Mapping[str, Any]) -> msgspec.Raw:
+        assert method == "public/auth"
+        assert params["refresh_token"] == CANARY
+        raise Transient("the socket is gone")
+
+    login = Login(
+        ApiKey(client_id="the-id", secret=secret(CANARY)),
+        LoginGate(),
+        url="ws://exchange.invalid",
+        call=call,
+        is_connected=lambda: False,
+        clock=clock,
+        exchange_now_ms=clock.now_ms,
+        dice=random.Random(1),
+        on_trouble=lambda _: None,
+    )
+    with pytest.raises(Transient) as raised:
+        await login.keep(Grant(expires_in_s=0.01, refresh_token=CANARY, scope=""))
+    held = traceback.TracebackException.from_exception(raised.value, capture_locals=True)
+    mine = [frame for frame in held.format() if "/vigil/" in frame.partition("\n")[0]]
+    assert mine
+    assert CANARY not in "".join(held.format())
 
 
 async def test_the_second_witness_does_not_show_the_key(

@@ -74,6 +74,20 @@ async def test_the_higher_lane_goes_first_and_within_a_lane_who_came_first(
     assert queue.served == ["cancel 1", "cancel 2", "stop", "entry 1", "entry 2"]
 
 
+async def test_a_crowd_of_entries_that_is_too_large_turns_no_cancel_away(
+    throttle: Throttle, queue: Queue, stepped_clock: Any
+) -> None:
+    spend_all(throttle, Lane.REDUCE)
+    for number in range(300):
+        queue.join(f"entry {number}", Lane.ENTRY, within_s=300)
+    queue.join("cancel", Lane.REDUCE, within_s=2.0)
+    await stepped_clock.advance(0.25)
+    assert "cancel" not in queue.refused
+    assert queue.served == ["cancel"]
+    for task in queue.tasks:
+        task.cancel()
+
+
 async def test_a_cancel_behind_a_crowd_of_entries_waits_a_quarter_second_at_most(
     throttle: Throttle, queue: Queue, stepped_clock: Any
 ) -> None:

@@ -157,6 +157,18 @@ class TestEnds:
         await end_of(websocket)
         assert heard == [b"one"]
 
+    async def test_nothing_is_delivered_after_a_close_either(self) -> None:
+        """Over TLS bytes may still be read while ours are flushed."""
+        heard: list[bytes] = []
+        websocket = WebSocket("ws://peer/", heard.append, message_bytes_max=100)
+        transport = _Transport()
+        websocket.connection_made(transport)
+        websocket.data_received(_answer_to(transport.written[0]))
+        websocket.data_received(bytes((0x88, 2)) + struct.pack("!H", 1000))
+        websocket.data_received(_frame(b"late"))
+        assert heard == []
+        assert "code 1000" in await end_of(websocket)
+
     @pytest.mark.parametrize(
         ("frames", "words"),
         [

@@ -89,6 +89,11 @@ def test_amounts_are_usd_for_inverse_futures_and_coin_for_the_rest(instrument, u
     assert instrument.amount_unit == unit
 
 
+def test_amounts_of_a_combo_are_those_of_its_legs():
+    assert replace(OPTION, kind=Kind.OPTION_COMBO).amount_unit == "BTC"
+    assert replace(INVERSE, kind=Kind.FUTURE_COMBO).amount_unit == "USD"
+
+
 @pytest.mark.parametrize(
     ("price", "tick"),
     [

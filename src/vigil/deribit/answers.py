@@ -27,8 +27,6 @@ READERS: Mapping[str, Callable[[msgspec.Raw], _Placed]] = {
     "private/buy": wire.to_placed,
     "private/sell": wire.to_placed,
     "private/edit": wire.to_placed,
-    "private/edit_by_label": wire.to_placed,
-    "private/close_position": wire.to_placed,
     "private/cancel": _to_cancelled_one,
 }
 

@@ -102,17 +102,14 @@ def follow(book: Book | None, event: BookEvent) -> Book | Gap | None:
         return _begun(event)
     if event.prev_change_id != book.change_id:
         return Gap(f"change {event.prev_change_id} was missed, {book.change_id} was the last")
-    bids = _changed(book.bids, event.bids, is_falling=True)
-    asks = _changed(book.asks, event.asks, is_falling=False)
-    if _are_crossed(bids, asks):
-        return Gap("crossed")
-    return Book(
+    after = Book(
         instrument_name=event.instrument_name,
         timestamp_ms=event.timestamp_ms,
         change_id=event.change_id,
-        bids=tuple(bids),
-        asks=tuple(asks),
+        bids=tuple(_changed(book.bids, event.bids, is_falling=True)),
+        asks=tuple(_changed(book.asks, event.asks, is_falling=False)),
     )
+    return Gap("crossed") if after.is_crossed else after
 
 
 def _begun(event: BookEvent) -> Book | Gap:
@@ -144,9 +141,7 @@ def _book(
     for side in (bids, asks):
         if len({level.price for level in side}) != len(side):
             raise Unreadable("a price stands twice in a book")
-    if _are_crossed(bids, asks):
-        raise Unreadable("a book is crossed")
-    return Book(
+    book = Book(
         instrument_name=instrument_name,
         timestamp_ms=timestamp_ms,
         change_id=change_id,
@@ -154,6 +149,9 @@ def _book(
         asks=tuple(asks),
         is_whole=is_whole,
     )
+    if book.is_crossed:
+        raise Unreadable("a book is crossed")
+    return book
 
 
 def _changed(
@@ -174,10 +172,6 @@ def _changed(
         else:
             levels.insert(at, change)
     return levels
-
-
-def _are_crossed(bids: Sequence[Level], asks: Sequence[Level]) -> bool:
-    return bool(bids and asks) and bids[0].price >= asks[0].price
 
 
 def _price(level: Level) -> Decimal:

@@ -6,7 +6,6 @@ Source: Deribit, book channels; a second subscription without an end of the firs
 """
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, NoReturn
 
 import msgspec
@@ -31,8 +30,7 @@ _REVIVALS_MAX = 5
 _PROVEN_S = 60.0
 
 
-@dataclass(slots=True)
-class _Revival:
+class _Revival(msgspec.Struct):
     count: int
     due_s: float
     last_s: float
@@ -68,6 +66,10 @@ class BookFeed:
             return self._read(channel, data)
         except Unreadable as error:
             return self._lose(channel, str(error))
+
+    def book(self, channel: str) -> Book | None:
+        """The book that a channel tells, as followed; None while it is unknown."""
+        return self._books.get(channel)
 
     async def run(self) -> NoReturn:
         """Look again and again. Raises: Transient, when a book stays unknown."""

@@ -1,8 +1,9 @@
-"""Watched tickers on which nothing comes: ask for the market itself, and revive what is dead.
+"""Watched channels on which nothing comes: ask for the market itself, and revive what is dead.
 
 A channel can die while the session and all other channels live; the strategy then sees a market
 that does not move. What the exchange sent last is compared with what it answers when asked.
-Source: Deribit, public/ticker; public/unsubscribe before another public/subscribe.
+Source: Deribit, public/ticker and public/get_order_book; public/unsubscribe before another
+public/subscribe.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -12,10 +13,12 @@ import msgspec
 import structlog
 
 from vigil.clock import Clock
-from vigil.deribit import wire
+from vigil.deribit import book, wire
+from vigil.deribit.channels import is_book
 from vigil.deribit.jsonrpc import Notification
 from vigil.deribit.quiet_channels import QuietChannels
 from vigil.deribit.session import Deadlines
+from vigil.domain.book import Book
 from vigil.domain.market import Ticker
 from vigil.errors import OutcomeUnknown, Rejected, Transient
 
@@ -26,11 +29,12 @@ _ASKED_MAX = 20
 
 
 class ChannelWatch:
-    """Watches the tickers of one session.
+    """Watches the tickers and the books of one session.
 
     Args:
         latest: The last notification of each channel, kept by the session.
-        watched: The ticker channels that the session carries now.
+        watched: The ticker and book channels that the session carries now.
+        book_of: The book of a channel, as followed; None while it is unknown.
         call: Makes one call on the session's socket.
         on_revival: Told of every channel that was subscribed anew.
     """
@@ -40,6 +44,7 @@ class ChannelWatch:
         *,
         latest: Mapping[str, Notification],
         watched: Callable[[], tuple[str, ...]],
+        book_of: Callable[[str], Book | None],
         call: Callable[[str, Mapping[str, Any]], Awaitable[msgspec.Raw]],
         clock: Clock,
         deadlines: Deadlines,
@@ -47,6 +52,7 @@ class ChannelWatch:
     ) -> None:
         self._latest = latest
         self._watched = watched
+        self._book_of = book_of
         self._call = call
         self._clock = clock
         self._deadlines = deadlines
@@ -84,6 +90,8 @@ class ChannelWatch:
     async def _has_moved(self, channel: str, last: Notification | None) -> bool:
         """Whether the market is another than the channel last said; true when it said nothing."""
         instrument_name = channel.split(".")[1]
+        if is_book(channel):
+            return await self._has_book_moved(channel, instrument_name)
         now = wire.to_ticker(
             await self._call("public/ticker", {"instrument_name": instrument_name})
         )
@@ -96,6 +104,16 @@ class ChannelWatch:
         except wire.Unreadable:
             return True
         return _prices(now) != _prices(before)
+
+    async def _has_book_moved(self, channel: str, instrument_name: str) -> bool:
+        """Whether the best levels are others; a book that is unknown is begun anew by its feed."""
+        params = {"instrument_name": instrument_name, "depth": 1}
+        answer = await self._call("public/get_order_book", params)
+        known = self._book_of(channel)
+        if known is None or not wire.to_ticker(answer).is_open:
+            return False
+        now = book.to_book(answer)
+        return (now.best_bid, now.best_ask) != (known.best_bid, known.best_ask)
 
     async def _revive(self, channel: str) -> None:
         """End the subscription and begin it again: a second one alone sends nothing."""

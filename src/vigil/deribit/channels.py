@@ -114,9 +114,6 @@ _OTHER_CHANNELS: tuple[tuple[str, Callable[[msgspec.Raw], object]], ...] = (
     ("trades.", wire_market.to_public_trades),
     ("chart.trades.", wire_market.to_candle),
     ("perpetual.", wire_market.to_funding_now),
-    ("deribit_price_index.", wire_market.to_index_price),
-    ("platform_state.public_methods_state", wire_market.to_public_methods_state),
-    ("user.liquidation", wire_account.to_liquidation),
 )
 
 

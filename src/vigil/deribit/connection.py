@@ -46,7 +46,8 @@ _GIVEN_UP_MAX = 256
 _PROBE_ID = "probe"
 
 
-# Takes the answer to a call whose caller has given up: its method and parameters, and the answer.
+# Takes an answer that nobody waits for: the method and parameters of the call, and the answer. The
+# method is empty when the answer, then an error, is to no call that we know of.
 OnLate = Callable[[str, Mapping[str, Any], Reply | ErrorReply], None]
 
 
@@ -66,7 +67,8 @@ class Connection:
         on_notification: Called for every notification, as it is read; must not block. What it
             raises ends the connection and is raised by `pump`.
         on_malformed: Called for every frame that was no message, likewise.
-        on_late: Called for every answer to a call whose caller had given up, likewise.
+        on_late: Called for every answer to a call whose caller had given up, likewise; and for
+            every error that is nobody's answer.
     """
 
     def __init__(
@@ -160,12 +162,14 @@ class Connection:
             async with asyncio.timeout(timeout_s):
                 return await answer
         except TimeoutError as error:
-            if (crossed := self._crossed.pop(request_id, None)) is not None:
-                return crossed
+            if (reply := self._just_answered(request_id, answer)) is not None:
+                return reply
             self._give_up(request_id, method, params)
             raise OutcomeUnknown(f"{method}: no answer within {timeout_s} s") from error
         except asyncio.CancelledError:
             self._give_up(request_id, method, params)
+            if (reply := self._just_answered(request_id, answer)) is not None:
+                self._take_unclaimed(reply)
             raise
         except (Congested, Ended) as error:
             raise Transient(f"{method}: not sent: {error}") from error
@@ -223,6 +227,8 @@ class Connection:
     def _resolve(self, reply: Reply | ErrorReply) -> None:
         if reply.request_id == _PROBE_ID:
             self._is_probed = False
+            if isinstance(reply, ErrorReply):
+                self._on_late("public/test", {}, reply)
             return
         answer = None if reply.request_id is None else self._pending.get(reply.request_id)
         if answer is None:
@@ -238,15 +244,23 @@ class Connection:
         text = str(reply) if isinstance(reply, ErrorReply) else "result"
         if call is None:
             _log.warning("reply.unclaimed", request_id=reply.request_id, reply=text)
+            if isinstance(reply, ErrorReply):
+                self._on_late("", {}, reply)
             return
         method, params = call
         _log.warning("reply.late", method=method, reply=text)
         self._on_late(method, params, reply)
 
+    def _just_answered(
+        self, request_id: RequestId, answer: asyncio.Future[Reply | ErrorReply]
+    ) -> Reply | ErrorReply | None:
+        """The answer that came in the very turn of the loop in which its caller gave up."""
+        if answer.done() and not answer.cancelled() and answer.exception() is None:
+            return answer.result()
+        return self._crossed.pop(request_id, None)
+
     def _give_up(self, request_id: RequestId, method: str, params: Mapping[str, Any]) -> None:
         self._given_up[request_id] = (method, params)
-        if (crossed := self._crossed.pop(request_id, None)) is not None:
-            self._take_unclaimed(crossed)
         if len(self._given_up) > _GIVEN_UP_MAX:
             del self._given_up[next(iter(self._given_up))]
 

@@ -118,11 +118,6 @@ class DeribitLink:
         self._timekeeper = Timekeeper(clock, on_trouble=on_trouble)
         self.revivals = 0
 
-    @property
-    def phase(self) -> Phase:
-        """Where the current session stands; `ended` between sessions."""
-        return self._phase
-
     async def run(self) -> NoReturn:
         """Live one session and raise when it ends.
 
@@ -180,6 +175,14 @@ class DeribitLink:
         )
         call = upkeep.call
         reading = await upkeep.first_reading()
+
+        def exchange_now_ms() -> int:
+            if self._phase is Phase.LIVE:  # measured again and again from then on
+                return self._client.exchange_now_ms()
+            if reading is None:
+                return self._clock.now_ms()
+            return reading.now_ms(self._clock.elapsed_s())
+
         login = Login(
             self._key,
             gate,
@@ -187,9 +190,7 @@ class DeribitLink:
             call=call,
             is_connected=lambda: connection.is_open,
             clock=self._clock,
-            exchange_now_ms=lambda: (
-                self._clock.now_ms() if reading is None else reading.now_ms(self._clock.elapsed_s())
-            ),
+            exchange_now_ms=exchange_now_ms,
             dice=self._dice,
             on_trouble=self._on_trouble,
         )
@@ -223,7 +224,8 @@ class DeribitLink:
             self._take(notification)
         watch = ChannelWatch(
             latest=self._latest,
-            watched=lambda: self._client.carried_channels,
+            watched=lambda: (*self._client.carried_channels, *self._client.carried_books),
+            book_of=books.book,
             call=call,
             clock=self._clock,
             deadlines=self._deadlines,
@@ -232,6 +234,8 @@ class DeribitLink:
         tasks.create_task(login.keep(grant), name="deribit.login")
         tasks.create_task(upkeep.keep_time(), name="deribit.time")
         tasks.create_task(upkeep.learn_limits(), name="deribit.limits")
+        tasks.create_task(upkeep.carry_watched(), name="deribit.watched")
+        tasks.create_task(upkeep.outlive_connection(), name="deribit.outlive")
         tasks.create_task(watch.run(), name="deribit.channels")
         tasks.create_task(books.run(), name="deribit.books")
 
@@ -243,6 +247,7 @@ class DeribitLink:
         for method, channels in subscribe_calls(wanted):
             raw = await upkeep.call(method, {"channels": channels})
             accepted.update(wire.to_channels(raw))
+        # What began to be watched meanwhile is asked for by `carry_watched`.
         missing = [channel for channel in wanted if channel not in accepted]
         if private := [channel for channel in missing if channel in PRIVATE_CHANNELS]:
             # Trading blind is worse than not trading.

@@ -1,8 +1,9 @@
 """Being logged in, and staying so: the key at first, then each token before it ends.
 
 While it is not known whether the login still stands, private calls wait at the gate rather than be
-refused; the socket, its subscriptions and the calls in flight are left alone. What the key itself
-is refused for only a person can mend, and ends the session.
+refused, and what closes or protects is tried before long all the same; the socket, its
+subscriptions and the calls in flight are left alone. What the key itself is refused for only a
+person can mend, and ends the session.
 """
 
 import asyncio
@@ -29,15 +30,22 @@ class LoginGate:
 
     Attributes:
         is_open: The login is known to stand.
+        is_renewing: A login is being traded in for another; calls go on meanwhile.
         generation: Counts the session's logins.
         loss: Why the session was ended by us, when that is a person's business.
     """
 
     def __init__(self) -> None:
         self.is_open = True
+        self.is_renewing = False
         self.generation = 0
         self.loss: Trouble | None = None
         self._opened = asyncio.Event()
+
+    @property
+    def is_in_doubt(self) -> bool:
+        """Whether a refused call may have met the session between two logins."""
+        return self.is_renewing or not self.is_open
 
     def shut(self) -> None:
         """The login may or may not stand: calls wait."""
@@ -47,7 +55,7 @@ class LoginGate:
     def open(self) -> None:
         """Logged in anew."""
         self.generation += 1
-        self.is_open = True
+        self.is_open, self.is_renewing = True, False
         self._opened.set()
 
     async def passed(self, within_s: float) -> bool:
@@ -127,15 +135,17 @@ class Login:
     async def _renew(self, grant: Grant, *, until_s: float) -> Grant:
         """Another login in place of one that is good until `until_s`, by its token or by the key.
 
-        While the token is traded in, calls go on: whichever login they meet is a good one. Once
-        that has failed the old login may be dead already, because a token works once, and so may
-        its answer have been lost.
+        While the token is traded in, calls go on; one that is refused meanwhile met the moment
+        between the two logins, and is made once more. Once the trade has failed the old login may
+        be dead already, because a token works once, and so may its answer have been lost.
         """
+        self._gate.is_renewing = True
         try:
             return self._accept(await self._call("public/auth", session.renew(grant)))
         except (Rejected, Transient, OutcomeUnknown) as error:
+            error.with_traceback(None)  # its frames hold the token; see `_log_in`
             if not self._is_connected():
-                raise Transient(str(error)) from error
+                raise Transient(str(error)) from None
             _log.warning("session.renewal_failed", reason=str(error), action="using the key")
         self._gate.shut()
         failures = 0

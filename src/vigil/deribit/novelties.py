@@ -4,6 +4,8 @@ from collections.abc import Iterable
 
 import structlog
 
+from vigil.deribit.classify import is_listed
+from vigil.deribit.jsonrpc import ErrorReply
 from vigil.domain.order import Order, StrangeWord
 
 _log = structlog.get_logger(__name__)
@@ -13,10 +15,11 @@ _WORDS_MAX = 1_000
 
 
 class Novelties:
-    """The strange words that were told so far."""
+    """The strange words and errors that were told so far."""
 
     def __init__(self) -> None:
         self._told: set[StrangeWord] = set()
+        self._told_errors: set[tuple[int, str]] = set()
 
     def note(self, orders: Iterable[Order]) -> None:
         """Tell of every strange word in these orders that was not told of before."""
@@ -32,3 +35,14 @@ class Novelties:
                         instrument=order.instrument_name,
                         status=order.status.value,
                     )
+
+    def note_error(self, method: str, error: ErrorReply) -> None:
+        """Tell of an error whose code and message are not those of the table, the first time."""
+        pair = (error.code, error.message)
+        if (
+            not is_listed(*pair)
+            and pair not in self._told_errors
+            and len(self._told_errors) < _WORDS_MAX
+        ):
+            self._told_errors.add(pair)
+            _log.warning("error.unlisted", method=method, code=error.code, message=error.message)

@@ -1,9 +1,8 @@
 """An order as we ask for it, as the parameters of a call.
 
-Source: Deribit API v2, private/buy, private/sell, private/edit and private/edit_by_label.
+Source: Deribit API v2, private/buy, private/sell and private/edit.
 """
 
-from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -22,7 +21,7 @@ _MARKET_KINDS = frozenset(
 
 
 def encode_order(request: OrderRequest) -> dict[str, Any]:
-    """The parameters of `private/buy` or `private/sell`.
+    """The parameters of `private/buy` or `private/sell`; words stay members of their enums.
 
     Source: Deribit private/buy, linked orders: `one_triggers_one_cancels_other` takes two
     secondaries, `one_triggers_other` and `one_cancels_other` take one.
@@ -30,16 +29,16 @@ def encode_order(request: OrderRequest) -> dict[str, Any]:
     params: dict[str, Any] = {
         "instrument_name": request.instrument_name,
         "amount": request.amount,
-        "type": request.order_type.value,
+        "type": request.order_type,
         "label": request.label,
         "reduce_only": request.reduce_only,
-        **_prices(request),
     }
+    _add_prices(params, request)
     if request.order_type not in _MARKET_KINDS:
         # Said either way: the machine-readable reference gives true as the default.
         params["post_only"] = request.post_only
         if request.time_in_force is not None:
-            params["time_in_force"] = request.time_in_force.value
+            params["time_in_force"] = request.time_in_force
     if request.valid_until_ms is not None:
         params["valid_until"] = request.valid_until_ms
     if request.linked:
@@ -57,25 +56,24 @@ def encode_order(request: OrderRequest) -> dict[str, Any]:
 
 
 def _encode_linked(linked: LinkedOrder) -> dict[str, Any]:
-    return {
+    params: dict[str, Any] = {
         "amount": linked.amount,
-        "direction": linked.direction.value,
-        "type": linked.order_type.value,
+        "direction": linked.direction,
+        "type": linked.order_type,
         "label": linked.label,
         "reduce_only": linked.reduce_only,
-        **_prices(linked),
     }
+    _add_prices(params, linked)
+    return params
 
 
-def _prices(order: OrderRequest | LinkedOrder) -> Mapping[str, Any]:
-    prices: dict[str, Any] = {}
+def _add_prices(params: dict[str, Any], order: OrderRequest | LinkedOrder) -> None:
     if order.price is not None:
-        prices["price"] = order.price
+        params["price"] = order.price
     if order.trigger_price is not None:
-        prices["trigger_price"] = order.trigger_price
+        params["trigger_price"] = order.trigger_price
     if order.trigger is not None:
-        prices["trigger"] = order.trigger.value
-    return prices
+        params["trigger"] = order.trigger
 
 
 def encode_edit(
@@ -87,37 +85,11 @@ def encode_edit(
     valid_until_ms: int | None,
 ) -> dict[str, Any]:
     """The parameters of `private/edit`. `amount` is the new total, filled part included."""
-    return {"order_id": order_id, **_changes(amount, price, trigger_price, valid_until_ms)}
-
-
-def encode_edit_by_label(
-    instrument_name: str,
-    label: str,
-    *,
-    amount: Decimal,
-    price: Decimal | None,
-    trigger_price: Decimal | None,
-    valid_until_ms: int | None,
-) -> dict[str, Any]:
-    """The parameters of `private/edit_by_label`. `amount` as in `encode_edit`."""
-    return {
-        "instrument_name": instrument_name,
-        "label": label,
-        **_changes(amount, price, trigger_price, valid_until_ms),
-    }
-
-
-def _changes(
-    amount: Decimal,
-    price: Decimal | None,
-    trigger_price: Decimal | None,
-    valid_until_ms: int | None,
-) -> Mapping[str, Any]:
-    changes: dict[str, Any] = {"amount": amount}
+    params: dict[str, Any] = {"order_id": order_id, "amount": amount}
     if price is not None:
-        changes["price"] = price
+        params["price"] = price
     if trigger_price is not None:
-        changes["trigger_price"] = trigger_price
+        params["trigger_price"] = trigger_price
     if valid_until_ms is not None:
-        changes["valid_until"] = valid_until_ms
-    return changes
+        params["valid_until"] = valid_until_ms
+    return params

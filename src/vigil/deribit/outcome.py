@@ -81,11 +81,6 @@ class CancelledMany(Struct, frozen=True, kw_only=True):
     orders: tuple[Order, ...] = ()
     failures: tuple[str, ...] = ()
 
-    @property
-    def is_whole(self) -> bool:
-        """Whether no part of it failed."""
-        return not self.failures
-
 
 MassOutcome = CancelledMany | Refused | Unknown
 

@@ -7,7 +7,8 @@ Source: Deribit, notifications; a second subscription without an end of the firs
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 _PAUSE_S_MAX = 120.0
 
@@ -15,8 +16,7 @@ _PAUSE_S_MAX = 120.0
 REVIVALS_MAX = 2
 
 
-@dataclass(slots=True)
-class _Channel:
+class _Channel(Struct):
     last: object  # what came last, whatever it is
     due_s: float
     pause_s: float

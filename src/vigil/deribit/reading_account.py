@@ -1,7 +1,6 @@
 """Positions, cash, margin, locks and the account's records."""
 
 from collections.abc import Iterable
-from decimal import Decimal
 from itertools import pairwise
 from typing import Any
 
@@ -13,7 +12,6 @@ from vigil.domain.portfolio import (
     AccountLock,
     AccountSummary,
     AccountTerms,
-    Margins,
     Position,
 )
 
@@ -69,11 +67,6 @@ class AccountReader(Asker):
         params = {"currency": currency, "extended": True}
         return wire_account.to_terms(await self._ask("private/get_account_summary", params))
 
-    async def margins(self, instrument_name: str, *, amount: Decimal, price: Decimal) -> Margins:
-        """Initial margin that an order would take, by the exchange's own rules."""
-        params = {"instrument_name": instrument_name, "amount": amount, "price": price}
-        return wire_account.to_margins(await self._ask("private/get_margins", params))
-
     async def account_locks(self) -> tuple[AccountLock, ...]:
         """Whether the account is locked, by currency."""
         return wire_account.to_locks(await self._ask("private/get_user_locks", {}))
@@ -119,39 +112,21 @@ class AccountReader(Asker):
 
         `settlement_type` narrows it to `settlement`, `delivery` or `bankruptcy`.
         """
-        settlements = await self._settlements(
-            "currency", {"currency": currency}, since_ms, settlement_type
-        )
-        for settlement in settlements:
-            name = settlement.instrument_name
-            if name is not None and not is_of_currency(name, currency):
-                raise wire.Unreadable(f"asked for settlements in {currency}, told of {name}")
-        return settlements
-
-    async def settlements_of_instrument(
-        self, instrument_name: str, *, since_ms: int, settlement_type: str | None = None
-    ) -> tuple[Settlement, ...]:
-        """Settlements and deliveries of one instrument; as `settlements`."""
-        question = {"instrument_name": instrument_name}
-        settlements = await self._settlements("instrument", question, since_ms, settlement_type)
-        if any(one.instrument_name not in (instrument_name, None) for one in settlements):
-            raise wire.Unreadable(f"asked for settlements of {instrument_name}, told of another")
-        return settlements
-
-    async def _settlements(
-        self, scope: str, question: dict[str, Any], since_ms: int, settlement_type: str | None
-    ) -> tuple[Settlement, ...]:
         # `search_start_timestamp` would be the newest of interest; without it now is.
-        asked = {**question, "count": _SETTLEMENT_PAGE_COUNT}
+        question: dict[str, Any] = {"currency": currency, "count": _SETTLEMENT_PAGE_COUNT}
         if settlement_type is not None:
-            asked["type"] = settlement_type
+            question["type"] = settlement_type
         rows = await self._all_pages(
-            f"private/get_settlement_history_by_{scope}",
-            asked,
+            "private/get_settlement_history_by_currency",
+            question,
             wire_account.to_settlement_page,
             key=lambda row: row,
             is_enough=lambda page: all(row.timestamp_ms < since_ms for row in page),
         )
+        for row in rows:
+            name = row.instrument_name
+            if name is not None and not is_of_currency(name, currency):
+                raise wire.Unreadable(f"asked for settlements in {currency}, told of {name}")
         recent = [row for row in rows if row.timestamp_ms >= since_ms]
         return tuple(sorted(recent, key=lambda row: row.timestamp_ms))
 

@@ -2,13 +2,13 @@
 
 The exchange keeps them in two stores, the recent and the archive, and hands them out in pages.
 Pages by time overlap, and what comes twice counts once; where a whole page lies in one millisecond
-time cannot move on, and a number does: the id of a trade, or its place within its instrument.
+time cannot move on, and the id of a trade does.
 
 An answer without trades may be the truth, or an error told as an empty list: one source cannot tell
 them apart. Whoever would close a trade because no fill is found must ask a second source as well.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from vigil.deribit import wire
@@ -24,11 +24,8 @@ PAGE_COUNT = 1_000
 # hour of overlap covers the lag at the seam. Source: Deribit, accessing historical trades.
 _RECENT_MS = 23 * 3_600_000
 
-_BY_CURRENCY = "private/get_user_trades_by_currency"
-_BY_INSTRUMENT = "private/get_user_trades_by_instrument"
-
-# Where a page begins: the method that can begin there, and the parameter that says so.
-_Start = tuple[str, Mapping[str, Any]]
+_BY_ID = "private/get_user_trades_by_currency"
+_BY_TIME = "private/get_user_trades_by_currency_and_time"
 
 
 class FillReader(Asker):
@@ -44,23 +41,6 @@ class FillReader(Asker):
         found = await self._fills_of_currency(currency, start_ms, end_ms, is_historical=False)
         if start_ms < self.exchange_now_ms() - _RECENT_MS:
             old = await self._fills_of_currency(currency, start_ms, end_ms, is_historical=True)
-            found = _joined(found, old)
-        return in_order(found)
-
-    async def fills_of_instrument(
-        self, instrument_name: str, start_ms: int, end_ms: int
-    ) -> tuple[Fill, ...]:
-        """Every own fill in an instrument from `start_ms` to `end_ms`, oldest first.
-
-        As `fills_since`.
-        """
-        found = await self._fills_of_instrument(
-            instrument_name, start_ms, end_ms, is_historical=False
-        )
-        if start_ms < self.exchange_now_ms() - _RECENT_MS:
-            old = await self._fills_of_instrument(
-                instrument_name, start_ms, end_ms, is_historical=True
-            )
             found = _joined(found, old)
         return in_order(found)
 
@@ -84,60 +64,26 @@ class FillReader(Asker):
     async def _fills_of_currency(
         self, currency: str, start_ms: int, end_ms: int, *, is_historical: bool
     ) -> dict[str, Fill]:
-        def next_start(page: tuple[Fill, ...]) -> _Start:
-            last_ms = page[-1].timestamp_ms
-            if page[0].timestamp_ms == last_ms:
-                return _BY_CURRENCY, {"start_id": page[-1].trade_id}
-            return f"{_BY_CURRENCY}_and_time", {"start_timestamp": last_ms}
-
-        return await self._fill_pages(
-            (f"{_BY_CURRENCY}_and_time", {"start_timestamp": start_ms}),
-            {"currency": currency, "end_timestamp": end_ms, "historical": is_historical},
-            next_start,
-            is_asked_for=lambda fill: (
-                start_ms <= fill.timestamp_ms <= end_ms
-                and is_of_currency(fill.instrument_name, currency)
-            ),
-        )
-
-    async def _fills_of_instrument(
-        self, instrument_name: str, start_ms: int, end_ms: int, *, is_historical: bool
-    ) -> dict[str, Fill]:
-        def next_start(page: tuple[Fill, ...]) -> _Start:
-            # Trades are numbered within their instrument, which needs no time to go on.
-            return _BY_INSTRUMENT, {"start_seq": page[-1].trade_seq}
-
-        return await self._fill_pages(
-            (f"{_BY_INSTRUMENT}_and_time", {"start_timestamp": start_ms}),
-            {
-                "instrument_name": instrument_name,
-                "end_timestamp": end_ms,
-                "historical": is_historical,
-            },
-            next_start,
-            is_asked_for=lambda fill: (
-                start_ms <= fill.timestamp_ms <= end_ms and fill.instrument_name == instrument_name
-            ),
-        )
-
-    async def _fill_pages(
-        self,
-        start: _Start,
-        question: Mapping[str, Any],
-        next_start: Callable[[tuple[Fill, ...]], _Start],
-        *,
-        is_asked_for: Callable[[Fill], bool],
-    ) -> dict[str, Fill]:
         """All pages of one store, by trade id."""
+        question = {
+            "currency": currency,
+            "end_timestamp": end_ms,
+            "historical": is_historical,
+            "count": PAGE_COUNT,
+            "sorting": "asc",
+        }
+        method, start = _BY_TIME, {"start_timestamp": start_ms}
         found: dict[str, Fill] = {}
         for _ in range(PAGES_MAX):
-            method, params = start
-            asked = {**question, "count": PAGE_COUNT, "sorting": "asc", **params}
-            page, has_more = wire.to_fill_page(await self._ask(method, asked))
+            page, has_more = wire.to_fill_page(await self._ask(method, {**question, **start}))
             if len(page) > PAGE_COUNT or len({fill.trade_id for fill in page}) != len(page):
                 raise wire.Unreadable("a page of own trades is too long, or tells a trade twice")
-            if strange := next((fill for fill in page if not is_asked_for(fill)), None):
-                raise wire.Unreadable(f"own trade {strange.trade_id} was not asked for")
+            for fill in page:
+                if not (
+                    start_ms <= fill.timestamp_ms <= end_ms
+                    and is_of_currency(fill.instrument_name, currency)
+                ):
+                    raise wire.Unreadable(f"own trade {fill.trade_id} was not asked for")
             known = len(found)
             found = _joined(found, _by_id(page))
             if not has_more:
@@ -146,8 +92,16 @@ class FillReader(Asker):
                 raise wire.Unreadable("a page of own trades is empty or not in order")
             if len(found) == known:
                 raise wire.Unreadable("own trades do not end, and their pages do not move on")
-            start = next_start(page)
+            method, start = _next_start(page)
         raise wire.Unreadable(f"own trades fill more than {PAGES_MAX} pages")
+
+
+def _next_start(page: tuple[Fill, ...]) -> tuple[str, dict[str, Any]]:
+    """Where the page after this one begins: the method that can begin there, and its parameter."""
+    last = page[-1]
+    if page[0].timestamp_ms == last.timestamp_ms:
+        return _BY_ID, {"start_id": last.trade_id}
+    return _BY_TIME, {"start_timestamp": last.timestamp_ms}
 
 
 def is_of_currency(instrument_name: str, currency: str) -> bool:

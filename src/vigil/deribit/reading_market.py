@@ -1,7 +1,5 @@
 """The market and the platform: instruments, prices, books, funding."""
 
-from decimal import Decimal
-
 import structlog
 
 from vigil.deribit import book, wire, wire_market
@@ -11,9 +9,6 @@ from vigil.domain.instrument import Instrument
 from vigil.domain.market import (
     BookSummary,
     Candle,
-    DeliveryPrice,
-    FundingRate,
-    IndexPrice,
     PlatformStatus,
     PublicTrade,
     Ticker,
@@ -21,7 +16,6 @@ from vigil.domain.market import (
 
 _log = structlog.get_logger(__name__)
 
-_DELIVERY_PAGE_COUNT = 1_000
 _TRADE_PAGE_COUNT = 1_000
 
 
@@ -120,53 +114,6 @@ class MarketReader(Asker):
         }
         raw = await self._ask("public/get_tradingview_chart_data", params)
         return wire_market.to_candles(raw)
-
-    async def index_price(self, index_name: str) -> IndexPrice:
-        """The price of an index such as `btc_usd` now."""
-        raw = await self._ask("public/get_index_price", {"index_name": index_name})
-        return wire_market.to_index_answer(raw, index_name)
-
-    async def delivery_prices(self, index_name: str) -> tuple[DeliveryPrice, ...]:
-        """Every price that an index was delivered at, newest first."""
-        found: dict[str, DeliveryPrice] = {}
-        for _ in range(PAGES_MAX):
-            params = {"index_name": index_name, "offset": len(found), "count": _DELIVERY_PAGE_COUNT}
-            page, total = wire_market.to_delivery_prices(
-                await self._ask("public/get_delivery_prices", params)
-            )
-            if any(price.date in found for price in page):
-                raise wire.Unreadable(f"a delivery of {index_name} is told twice")
-            found |= {price.date: price for price in page}
-            if len(found) == total:
-                return tuple(found.values())
-            if not page or len(found) > total:
-                raise wire.Unreadable(f"{total} deliveries of {index_name}, told of {len(found)}")
-        raise wire.Unreadable(f"deliveries of {index_name} fill more than {PAGES_MAX} pages")
-
-    async def funding_rate(self, instrument_name: str, start_ms: int, end_ms: int) -> Decimal:
-        """The rate of funding that a perpetual gathered over a window."""
-        params = {
-            "instrument_name": instrument_name,
-            "start_timestamp": start_ms,
-            "end_timestamp": end_ms,
-        }
-        return wire_market.to_rate(await self._ask("public/get_funding_rate_value", params))
-
-    async def funding_history(
-        self, instrument_name: str, start_ms: int, end_ms: int
-    ) -> tuple[FundingRate, ...]:
-        """Funding of a perpetual by the hour, oldest first."""
-        params = {
-            "instrument_name": instrument_name,
-            "start_timestamp": start_ms,
-            "end_timestamp": end_ms,
-        }
-        rows = wire_market.to_funding_history(
-            await self._ask("public/get_funding_rate_history", params)
-        )
-        if len({row.timestamp_ms for row in rows}) != len(rows):
-            raise wire.Unreadable(f"an hour of funding of {instrument_name} is told twice")
-        return tuple(sorted(rows, key=lambda row: row.timestamp_ms))
 
     async def expirations(self, currency: str, kind: str) -> dict[str, tuple[str, ...]]:
         """Expiry dates as in instrument names, by kind."""

@@ -28,15 +28,6 @@ class OrderReader(FillReader):
         """All resting orders of the account, in all currencies, whoever placed them."""
         return self._once(wire.to_orders(await self._ask("private/get_open_orders", {})))
 
-    async def open_orders_of_instrument(self, instrument_name: str) -> tuple[Order, ...]:
-        """All resting orders in one instrument, whoever placed them."""
-        params = {"instrument_name": instrument_name}
-        raw = await self._ask("private/get_open_orders_by_instrument", params)
-        orders = self._once(wire.to_orders(raw))
-        if any(order.instrument_name != instrument_name for order in orders):
-            raise wire.Unreadable(f"asked for orders in {instrument_name}, told of another")
-        return orders
-
     async def order_state(self, order_id: str) -> Order | None:
         """One order; None when the exchange does not, or no longer, know it."""
         try:
@@ -76,16 +67,6 @@ class OrderReader(FillReader):
         question: dict[str, Any] = {"currency": currency, "kind": "any"}
         orders = await self._history("currency", question, since_ms, is_historical=is_historical)
         _require_currency(orders, currency)
-        return orders
-
-    async def order_history_of_instrument(
-        self, instrument_name: str, *, since_ms: int, is_historical: bool
-    ) -> tuple[Order, ...]:
-        """Ended orders in one instrument; as `order_history`."""
-        question = {"instrument_name": instrument_name}
-        orders = await self._history("instrument", question, since_ms, is_historical=is_historical)
-        if any(order.instrument_name != instrument_name for order in orders):
-            raise wire.Unreadable(f"asked for orders in {instrument_name}, told of another")
         return orders
 
     async def trigger_order_history(

@@ -6,6 +6,7 @@ same account's credits. No httpx type appears in a signature.
 Source: Deribit API v2 over HTTP: POST with a JSON-RPC body, `Authorization: Basic`, errors as 400.
 """
 
+import asyncio
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ import msgspec
 from vigil.deribit.classify import classify, query_error
 from vigil.deribit.credits import Lane
 from vigil.deribit.jsonrpc import (
+    FRAME_BYTES_MAX,
     ErrorReply,
     Reply,
     decode_frame,
@@ -24,7 +26,7 @@ from vigil.deribit.reading import Reader
 from vigil.deribit.session import Secret
 from vigil.deribit.throttle import Throttle
 from vigil.deribit.wire import Unreadable
-from vigil.errors import Misconfigured, OutcomeUnknown, Transient
+from vigil.errors import Misconfigured, OutcomeUnknown, Transient, VigilError
 
 if TYPE_CHECKING:
     import httpx
@@ -80,29 +82,55 @@ class RestWitness(Reader):
                 auth=httpx.BasicAuth(self._client_id, self._client_secret.get_secret_value()),
                 timeout=self._timeout_s,
                 trust_env=False,
-                headers={"Content-Type": "application/json"},
+                headers={"Content-Type": "application/json", "Accept-Encoding": "identity"},
             )
         if not self._throttle.try_spend(method, Lane.QUERY):
             await self._throttle.spend(method, Lane.QUERY, within_s=self._timeout_s)
         self._last_id += 1
         content = encode_request(self._last_id, method, params)
+        failure: VigilError
         try:
-            response = await self._http.post(f"{self._base_url}/{method}", content=content)
+            # httpx itself bounds each step and not their sum: a drip could go on for ever.
+            async with asyncio.timeout(self._timeout_s):
+                status, body = await self._post(self._http, method, content)
+        except TimeoutError:
+            failure = OutcomeUnknown(f"{method}: no whole answer within {self._timeout_s:g} s")
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
-            raise Transient(f"{method}: no connection to {self._base_url}: {error}") from error
-        except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
-            raise Misconfigured(
+            failure = Transient(f"{method}: no connection to {self._base_url}: {error}")
+        except (httpx.InvalidURL, httpx.UnsupportedProtocol):
+            failure = Misconfigured(
                 f"{self._base_url!r} is no HTTP URL: set VIGIL_DERIBIT_HTTP_URL"
-            ) from error
+            )
         except httpx.RequestError as error:
-            raise OutcomeUnknown(f"{method}: {type(error).__name__} {error}".rstrip()) from error
+            failure = OutcomeUnknown(f"{method}: {type(error).__name__} {error}".rstrip())
+        else:
+            return self._result(method, status, body)
+        # Raised out here, so that no frame that held the key stays on it: some renderers of
+        # tracebacks show local variables.
+        raise failure
+
+    async def _post(
+        self, http: "httpx.AsyncClient", method: str, content: bytes
+    ) -> tuple[int, bytes]:
+        """The status and the body of one answer, or of as much of it as can be one."""
+        url = f"{self._base_url}/{method}"
+        async with http.stream("POST", url, content=content) as response:
+            body = bytearray()
+            async for part in response.aiter_bytes():
+                body += part
+                if len(body) > FRAME_BYTES_MAX:
+                    break
+            return response.status_code, bytes(body)
+
+    def _result(self, method: str, status: int, body: bytes) -> msgspec.Raw:
         # The status adds nothing: errors come as 400 with the same body as over the socket. A
         # gateway's own page is no such body.
-        reply = decode_frame(response.content)
+        reply = decode_frame(body)
         if isinstance(reply, ErrorReply):
+            self.novelties.note_error(method, reply)
             if classify(reply.code, reply.message) is Verdict.SESSION_LOST:
                 self._throttle.drain(str(reply))
             raise query_error(method, reply)
         if isinstance(reply, Reply):
             return reply.result
-        raise Unreadable(f"{method}: HTTP {response.status_code} without a JSON-RPC answer")
+        raise Unreadable(f"{method}: HTTP {status} without a JSON-RPC answer")

@@ -7,7 +7,6 @@ Source: Deribit, connection management: set_heartbeat, test_request; authenticat
 import hashlib
 import hmac
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol
 
@@ -117,6 +116,7 @@ class TroubleKind(StrEnum):
     CREDITS = "credits"  # the exchange says that we asked too much
     CLOCK = "clock"  # our wall clock and the exchange's are far apart
     STREAM = "private_stream"  # the private stream did not tell what had happened
+    DISCONNECT = "cancel_on_disconnect"  # our orders would die with the connection
 
 
 class Trouble(Struct, frozen=True, kw_only=True):
@@ -133,8 +133,7 @@ class AuthMethod(StrEnum):
     CREDENTIALS = "credentials"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ApiKey:
+class ApiKey(Struct, frozen=True, kw_only=True):
     """A key of the account, and how it is used.
 
     Args:
@@ -171,8 +170,7 @@ _RETRY_S_MAX = 60.0
 _DOUBLINGS_MAX = 16
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class Grant:
+class Grant(Struct, frozen=True, kw_only=True):
     """What `public/auth` granted. Never rendered: it holds a token.
 
     Args:
@@ -183,6 +181,9 @@ class Grant:
     expires_in_s: float
     refresh_token: str
     scope: str
+
+    def __repr__(self) -> str:
+        return "Grant(…)"
 
     @property
     def refresh_after_s(self) -> float:

@@ -155,28 +155,6 @@ class TriggerPageShape(msgspec.Struct, gc=False):
     continuation: int | str | None = None
 
 
-class LiquidationShape(msgspec.Struct, gc=False):
-    """A step of a liquidation."""
-
-    state: str
-    timestamp: int
-    instrument_name: str | None = None
-    direction: str | None = None
-    amount: Decimal | None = None
-    price: Decimal | None = None
-    currency: str | None = None
-    commission: Decimal | None = None
-
-
-class MarginsShape(msgspec.Struct, gc=False):
-    """Initial margin of an order to buy and one to sell."""
-
-    buy: Decimal
-    sell: Decimal
-    min_price: Decimal | None = None
-    max_price: Decimal | None = None
-
-
 class LockShape(msgspec.Struct, gc=False):
     """Whether the account is locked in a currency."""
 

@@ -96,37 +96,12 @@ class QuoteShape(msgspec.Struct, gc=False):
     best_ask_amount: Decimal | None = None
 
 
-class IndexPriceShape(msgspec.Struct, gc=False):
-    """The price of an index, of its channel."""
-
-    index_name: str
-    price: Decimal
-    timestamp: int
-
-
-class IndexAnswerShape(msgspec.Struct, gc=False):
-    """The price of an index, of `public/get_index_price`."""
-
-    index_price: Decimal
-    estimated_delivery_price: Decimal | None = None
-
-
 class InstrumentStateShape(msgspec.Struct, gc=False):
     """An instrument's step in its life."""
 
     instrument_name: str
     state: str
     timestamp: int | None = None
-
-
-class FundingRowShape(msgspec.Struct, gc=False):
-    """An hour of funding."""
-
-    timestamp: int
-    interest_1h: Decimal
-    interest_8h: Decimal
-    index_price: Decimal | None = None
-    prev_index_price: Decimal | None = None
 
 
 class FundingNowShape(msgspec.Struct, gc=False):
@@ -137,20 +112,6 @@ class FundingNowShape(msgspec.Struct, gc=False):
     timestamp: int
 
 
-class DeliveryPriceShape(msgspec.Struct, gc=False):
-    """What an index was delivered at on a day."""
-
-    date: str
-    delivery_price: Decimal
-
-
-class DeliveryPricesShape(msgspec.Struct, gc=False):
-    """Some delivery prices, and how many there are in all."""
-
-    data: list[DeliveryPriceShape]
-    records_total: int
-
-
 class BookSummaryShape(msgspec.Struct, gc=False):
     """One instrument's market in short."""
 
@@ -159,11 +120,9 @@ class BookSummaryShape(msgspec.Struct, gc=False):
     mark_price: Decimal | None = None
     bid_price: Decimal | None = None
     ask_price: Decimal | None = None
-    mid_price: Decimal | None = None
     last: Decimal | None = None
     open_interest: Decimal | None = None
     volume: Decimal | None = None
-    volume_usd: Decimal | None = None
 
 
 class OrderBookShape(msgspec.Struct, gc=False):
@@ -194,12 +153,6 @@ class PlatformStateShape(msgspec.Struct, gc=False):
     price_index: str | None = None
     locked: bool | None = None
     maintenance: bool | None = None
-
-
-class PublicMethodsShape(msgspec.Struct, gc=False):
-    """Whether those who are not logged in may ask."""
-
-    allow_unauthenticated_public_requests: bool
 
 
 class PlatformStatusShape(msgspec.Struct, gc=False):

@@ -16,6 +16,7 @@ from vigil.errors import Transient
 
 _log = structlog.get_logger(__name__)
 
+# Of each lane, so that no crowd of entries keeps a cancel from waiting.
 _WAITING_MAX = 256
 
 # Timers are not exact; asking again a little later costs nothing.
@@ -59,7 +60,7 @@ class Throttle:
         """
         pool = pool_of(method)
         waiting = self._waiting[pool]
-        if len(waiting) >= _WAITING_MAX:
+        if sum(other is lane for other, _ in waiting) >= _WAITING_MAX:
             raise Transient(f"{method}: {_WAITING_MAX} calls wait for rate-limit credit already")
         self._last_number += 1
         ticket = (lane, self._last_number)

@@ -1,4 +1,8 @@
-"""What a session asks on its own behalf: its upkeep calls, the exchange's time, its own limits."""
+"""What a session asks on its own behalf, for as long as it lasts.
+
+The exchange's time, the account's limits, that orders outlive the connection, and again and again
+what it should carry and does not.
+"""
 
 from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
@@ -31,6 +35,12 @@ _ANY_CURRENCY = "BTC"
 _LIMITS_CHECK_S = 3600.0
 _LIMITS_RETRY_S = 30.0
 
+# Between two looks for channels that the session lacks, growing while it goes on lacking them.
+_MISSING_S = 5.0
+_MISSING_S_MAX = 60.0
+
+_COD_RETRY_S = 30.0
+
 
 class Upkeep:
     """One session's calls for itself, in the lane of what protects: all else depends on them."""
@@ -62,8 +72,10 @@ class Upkeep:
             await throttle.spend(method, Lane.PROTECT, within_s=within_s)
         reply = await self._connection.request(method, params, timeout_s=within_s)
         if isinstance(reply, ErrorReply):
+            self._client.novelties.note_error(method, reply)
             if classify(reply.code, reply.message) is Verdict.SESSION_LOST:
                 throttle.drain(str(reply))
+                self._connection.abandon(f"out of rate-limit credit: {reply}")
             raise query_error(method, reply)
         return reply.result
 
@@ -110,3 +122,56 @@ class Upkeep:
                 self._client.throttle.adopt(terms.rate_limits)
                 delay_s = _LIMITS_CHECK_S
             await self._clock.sleep(delay_s)
+
+    async def carry_watched(self) -> NoReturn:
+        """Ask again for watched channels that the session does not carry.
+
+        The exchange leaves out what is not open just now, such as every market while it settles,
+        and says nothing when that is over.
+        Source: Deribit changelog of October 2022, subscriptions to instruments that are not open.
+        """
+        delay_s = _MISSING_S
+        while True:
+            await self._clock.sleep(delay_s)
+            lacking = self._client.missing_channels
+            if not lacking:
+                delay_s = _MISSING_S
+                continue
+            delay_s = min(delay_s * 2, _MISSING_S_MAX)
+            try:
+                accepted = await self._client.subscribe(lacking)
+            except (Transient, Rejected, OutcomeUnknown) as error:
+                _log.warning("subscription.not_asked", channels=lacking, reason=str(error))
+            else:
+                if accepted:
+                    _log.info("subscription.accepted", channels=accepted)
+
+    async def outlive_connection(self) -> None:
+        """See to it that orders do not die with this connection.
+
+        An account can be set to begin every connection that way; then each lost line would take the
+        stops from positions that stay.
+        Source: Deribit, cancel on disconnect: scope `account`; trigger orders are cancelled too.
+        """
+        while True:
+            try:
+                is_deadly = await self._client.cancel_on_disconnect()
+            except (Transient, Rejected, OutcomeUnknown) as error:
+                _log.warning("cancel_on_disconnect.unread", reason=str(error))
+                await self._clock.sleep(_COD_RETRY_S)
+                continue
+            reason = None
+            if is_deadly:
+                try:
+                    await self._client.set_cancel_on_disconnect(is_enabled=False)
+                except (Transient, Rejected, OutcomeUnknown) as error:
+                    reason = (
+                        "every lost connection cancels our orders, stops too: switch that off in "
+                        f"the account, or give the key account:read_write ({error})"
+                    )
+                else:
+                    _log.warning("cancel_on_disconnect.disabled", action="orders outlive the line")
+            self._on_trouble(Trouble(kind=TroubleKind.DISCONNECT, reason=reason))
+            if reason is None:
+                return
+            await self._clock.sleep(_COD_RETRY_S)

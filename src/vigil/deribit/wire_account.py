@@ -19,16 +19,13 @@ from vigil.deribit.decoding import (
     number,
     optional,
     time_ms,
-    unless_empty,
 )
 from vigil.deribit.shapes_account import (
     CancelOnDisconnectShape,
     FeeShape,
-    LiquidationShape,
     LockShape,
     LogEntryShape,
     LogPageShape,
-    MarginsShape,
     RateLimitShape,
     SettlementPageShape,
     SettlementShape,
@@ -39,7 +36,7 @@ from vigil.deribit.shapes_account import (
     TriggerPageShape,
     TriggerRecordShape,
 )
-from vigil.domain.account_log import Liquidation, LogEntry, Settlement, TriggerRecord
+from vigil.domain.account_log import LogEntry, Settlement, TriggerRecord
 from vigil.domain.events import AccountLockReceived
 from vigil.domain.order import Direction
 from vigil.domain.portfolio import (
@@ -47,7 +44,6 @@ from vigil.domain.portfolio import (
     AccountSummary,
     AccountTerms,
     FeeRate,
-    Margins,
     RateLimit,
 )
 
@@ -66,8 +62,6 @@ _array = decoder(list[msgspec.Raw])
 _log_page = decoder(LogPageShape)
 _settlement_page = decoder(SettlementPageShape)
 _trigger_page = decoder(TriggerPageShape)
-_liquidation = decoder(LiquidationShape)
-_margins = decoder(MarginsShape)
 _lock = decoder(LockShape)
 _locks = decoder(list[LockShape])
 _cancel_on_disconnect = decoder(CancelOnDisconnectShape)
@@ -131,32 +125,6 @@ def to_trigger_page(raw: msgspec.Raw) -> Page[TriggerRecord]:
     page = decode(_trigger_page, raw)
     rows = tuple(_trigger_record_of(shape) for shape in page.entries)
     return Page(rows, next_page(page.continuation))
-
-
-def to_liquidation(raw: msgspec.Raw) -> Liquidation:
-    """A step of a liquidation; words are kept as they come."""
-    shape = decode(_liquidation, raw)
-    return Liquidation(
-        state=shape.state,
-        timestamp_ms=time_ms(shape.timestamp),
-        instrument_name=shape.instrument_name,
-        direction=_DIRECTIONS.get(shape.direction or ""),
-        amount=optional(shape.amount),
-        price=optional(shape.price),
-        currency=shape.currency or "",
-        commission=optional(shape.commission),
-    )
-
-
-def to_margins(raw: msgspec.Raw) -> Margins:
-    """Initial margin of an order to buy and one to sell."""
-    shape = decode(_margins, raw)
-    return Margins(
-        buy=number(shape.buy),
-        sell=number(shape.sell),
-        min_price=unless_empty(shape.min_price),
-        max_price=unless_empty(shape.max_price),
-    )
 
 
 def to_locks(raw: msgspec.Raw) -> tuple[AccountLock, ...]:

@@ -24,16 +24,11 @@ from vigil.deribit.shapes_market import (
     BookSummaryShape,
     CandleShape,
     ChartShape,
-    DeliveryPricesShape,
     FundingNowShape,
-    FundingRowShape,
-    IndexAnswerShape,
-    IndexPriceShape,
     InstrumentShape,
     InstrumentStateShape,
     PlatformStateShape,
     PlatformStatusShape,
-    PublicMethodsShape,
     PublicTradePageShape,
     PublicTradeShape,
     QuoteShape,
@@ -44,10 +39,7 @@ from vigil.domain.instrument import NEVER_EXPIRES_MS, Instrument, Kind, TickStep
 from vigil.domain.market import (
     BookSummary,
     Candle,
-    DeliveryPrice,
     FundingNow,
-    FundingRate,
-    IndexPrice,
     InstrumentState,
     PlatformStatus,
     PublicTrade,
@@ -65,15 +57,10 @@ _candle = decoder(CandleShape)
 _public_trades = decoder(list[PublicTradeShape])
 _public_trade_page = decoder(PublicTradePageShape)
 _quote = decoder(QuoteShape)
-_index_price = decoder(IndexPriceShape)
-_index_answer = decoder(IndexAnswerShape)
 _instrument_state = decoder(InstrumentStateShape)
-_funding_rows = decoder(list[FundingRowShape])
 _funding_now = decoder(FundingNowShape)
-_delivery_prices = decoder(DeliveryPricesShape)
 _book_summaries = decoder(list[BookSummaryShape])
 _platform_state = decoder(PlatformStateShape)
-_public_methods = decoder(PublicMethodsShape)
 _platform_status = decoder(PlatformStatusShape)
 _version = decoder(VersionShape)
 _expirations = decoder(dict[str, list[str]])
@@ -161,26 +148,6 @@ def to_quote(raw: msgspec.Raw) -> Quote:
     )
 
 
-def to_index_price(raw: msgspec.Raw) -> IndexPrice:
-    """The price of an index, as its channel tells it."""
-    shape = decode(_index_price, raw)
-    return IndexPrice(
-        index_name=shape.index_name,
-        price=number(shape.price),
-        timestamp_ms=time_ms(shape.timestamp),
-    )
-
-
-def to_index_answer(raw: msgspec.Raw, index_name: str) -> IndexPrice:
-    """The price of the index that was asked for; the answer does not name it."""
-    shape = decode(_index_answer, raw)
-    return IndexPrice(
-        index_name=index_name,
-        price=number(shape.index_price),
-        estimated_delivery_price=unless_empty(shape.estimated_delivery_price),
-    )
-
-
 def to_instrument_state(raw: msgspec.Raw) -> InstrumentState:
     """An instrument's step in its life; the word is kept as it comes."""
     shape = decode(_instrument_state, raw)
@@ -188,19 +155,6 @@ def to_instrument_state(raw: msgspec.Raw) -> InstrumentState:
         instrument_name=shape.instrument_name,
         state=shape.state,
         timestamp_ms=None if shape.timestamp is None else time_ms(shape.timestamp),
-    )
-
-
-def to_funding_history(raw: msgspec.Raw) -> tuple[FundingRate, ...]:
-    """Hours of funding, in the exchange's order."""
-    return tuple(
-        FundingRate(
-            timestamp_ms=time_ms(row.timestamp),
-            interest_1h=number(row.interest_1h),
-            interest_8h=number(row.interest_8h),
-            index_price=optional(row.index_price),
-        )
-        for row in decode(_funding_rows, raw)
     )
 
 
@@ -212,16 +166,6 @@ def to_funding_now(raw: msgspec.Raw) -> FundingNow:
         interest=number(shape.interest),
         index_price=number(shape.index_price),
     )
-
-
-def to_delivery_prices(raw: msgspec.Raw) -> tuple[tuple[DeliveryPrice, ...], int]:
-    """Some delivery prices, newest first, and how many there are in all."""
-    shape = decode(_delivery_prices, raw)
-    prices = tuple(
-        DeliveryPrice(date=row.date, delivery_price=number(row.delivery_price))
-        for row in shape.data
-    )
-    return prices, count(shape.records_total)
 
 
 def to_book_summaries(raw: msgspec.Raw) -> tuple[BookSummary, ...]:
@@ -268,11 +212,6 @@ def to_platform_state(raw: msgspec.Raw) -> PlatformStateReceived:
     )
 
 
-def to_public_methods_state(raw: msgspec.Raw) -> bool:
-    """Whether those who are not logged in may ask."""
-    return decode(_public_methods, raw).allow_unauthenticated_public_requests
-
-
 def to_platform_status(raw: msgspec.Raw) -> PlatformStatus:
     """Locks in force. A word that we do not know counts as locked."""
     shape = decode(_platform_status, raw)
@@ -288,11 +227,6 @@ def to_platform_status(raw: msgspec.Raw) -> PlatformStatus:
 def to_version(raw: msgspec.Raw) -> str:
     """The version that the exchange says it runs."""
     return decode(_version, raw).version
-
-
-def to_rate(raw: msgspec.Raw) -> Decimal:
-    """A bare number."""
-    return number(decode(_decimal, raw))
 
 
 def _public_trade_of(shape: PublicTradeShape) -> PublicTrade:

@@ -83,23 +83,6 @@ class Settlement(Struct, frozen=True, kw_only=True):
     socialized: Decimal | None = None
 
 
-class Liquidation(Struct, frozen=True, kw_only=True):
-    """A step of a liquidation, or a position handed on by one; money in `currency`.
-
-    Args:
-        state: The exchange's own word: `liquidation_started`, `adl_transfer_received` …
-    """
-
-    state: str
-    timestamp_ms: int
-    instrument_name: str | None = None
-    direction: Direction | None = None
-    amount: Decimal | None = None
-    price: Decimal | None = None
-    currency: str = ""
-    commission: Decimal | None = None
-
-
 class TriggerRecord(Struct, frozen=True, kw_only=True):
     """What became of a trigger order at one moment.
 
@@ -123,8 +106,3 @@ class TriggerRecord(Struct, frozen=True, kw_only=True):
     trigger: str = ""
     trigger_price: Decimal | None = None
     label: str = ""
-
-    @property
-    def is_rejected(self) -> bool:
-        """Whether it fired and the order that it placed was refused: no order came of it."""
-        return self.state.startswith("rejected")

@@ -1,12 +1,8 @@
 """An order book: every price level that the exchange showed, best first."""
 
-from collections.abc import Iterable
 from decimal import Decimal
 
 from msgspec import Struct
-
-from vigil.domain.money import ZERO
-from vigil.domain.order import Direction
 
 
 class Level(Struct, frozen=True, gc=False):
@@ -48,22 +44,3 @@ class Book(Struct, frozen=True, kw_only=True):
     def is_crossed(self) -> bool:
         """Whether somebody bids at or above what somebody asks: no book stays so."""
         return bool(self.bids and self.asks) and self.bids[0].price >= self.asks[0].price
-
-    def taken_by(self, direction: Direction) -> tuple[Level, ...]:
-        """The levels that an order in `direction` would take, best first."""
-        return self.asks if direction is Direction.BUY else self.bids
-
-
-def average_price(levels: Iterable[Level], amount: Decimal) -> Decimal | None:
-    """The mean price, weighted by amount, of taking `amount` from `levels`.
-
-    Returns None when the levels do not hold that much.
-    """
-    left, cost = amount, ZERO
-    for level in levels:
-        taken = min(left, level.amount)
-        cost += taken * level.price
-        left -= taken
-        if not left:
-            return cost / amount
-    return None

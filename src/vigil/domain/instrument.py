@@ -97,7 +97,7 @@ class Instrument(Struct, frozen=True, kw_only=True):
     @property
     def amount_unit(self) -> str:
         """Currency of `amount`: the base coin, or USD for inverse futures."""
-        if self.is_linear or self.kind is Kind.OPTION:
+        if self.is_linear or self.kind in (Kind.OPTION, Kind.OPTION_COMBO):
             return self.base_currency
         return "USD"
 

@@ -25,13 +25,10 @@ class Label(Struct, frozen=True, kw_only=True):
     intent_id: int
     attempt: int
 
-    def __str__(self) -> str:
-        return f"{PREFIX}{self.strategy_id}-{self.intent_id}-{self.attempt}"
-
 
 def make_label(strategy_id: str, intent_id: int, attempt: int = 1) -> str:
     """The label of one attempt at one intent, at most 64 characters."""
-    label = str(Label(strategy_id=strategy_id, intent_id=intent_id, attempt=attempt))
+    label = f"{PREFIX}{strategy_id}-{intent_id}-{attempt}"
     assert len(label) <= LABEL_LENGTH_MAX, label
     return label
 

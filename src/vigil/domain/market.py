@@ -78,20 +78,6 @@ class Quote(Struct, frozen=True, kw_only=True):
     ask_amount: Decimal | None = None
 
 
-class IndexPrice(Struct, frozen=True, kw_only=True):
-    """The price of an index such as `btc_usd`.
-
-    Args:
-        timestamp_ms: When the exchange made it; None when it did not say.
-        estimated_delivery_price: What would be delivered at, as the average stands.
-    """
-
-    index_name: str
-    price: Decimal
-    timestamp_ms: int | None = None
-    estimated_delivery_price: Decimal | None = None
-
-
 class InstrumentState(Struct, frozen=True, kw_only=True):
     """A step in an instrument's life, in the exchange's own word.
 
@@ -109,34 +95,12 @@ class InstrumentState(Struct, frozen=True, kw_only=True):
         return self.state in ("open", "started")
 
 
-class FundingRate(Struct, frozen=True, kw_only=True):
-    """An hour of funding of a perpetual.
-
-    Args:
-        timestamp_ms: The end of the hour, exchange time.
-        interest_1h: Rate accumulated over that hour; longs pay shorts when it is positive.
-        interest_8h: Rate accumulated over the eight hours up to it.
-    """
-
-    timestamp_ms: int
-    interest_1h: Decimal
-    interest_8h: Decimal
-    index_price: Decimal | None = None
-
-
 class FundingNow(Struct, frozen=True, kw_only=True):
     """The funding rate of this instant, per eight hours."""
 
     timestamp_ms: int
     interest: Decimal
     index_price: Decimal
-
-
-class DeliveryPrice(Struct, frozen=True, kw_only=True):
-    """What an index was delivered at; `date` as `YYYY-MM-DD`."""
-
-    date: str
-    delivery_price: Decimal
 
 
 class BookSummary(Struct, frozen=True, kw_only=True):

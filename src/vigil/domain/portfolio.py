@@ -86,15 +86,6 @@ class AccountTerms(Struct, frozen=True, kw_only=True):
     is_limited_per_currency: bool = False
 
 
-class Margins(Struct, frozen=True, kw_only=True):
-    """Initial margin that an order would take, and the prices that the exchange accepts now."""
-
-    buy: Decimal
-    sell: Decimal
-    min_price: Decimal | None = None
-    max_price: Decimal | None = None
-
-
 class AccountLock(Struct, frozen=True, kw_only=True):
     """Whether the account is locked in a currency; `ALL` stands for every currency."""
 
