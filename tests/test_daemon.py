@@ -1,5 +1,7 @@
 """What `vigil run` does before and after the application."""
 
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -36,3 +38,27 @@ def test_under_systemd_a_refusal_takes_its_time(
     started = time.monotonic()
     assert daemon.main(None) == 2
     assert time.monotonic() - started >= 0.2
+
+
+def test_a_start_does_not_pay_for_what_few_starts_want() -> None:
+    code = (
+        "import sys, vigil.daemon\n"
+        "late = 'aiohttp httpx tomllib ctypes vigil.web.border vigil.web.route'.split()\n"
+        "print([name for name in late if name in sys.modules])"
+    )
+    assert _printed(code) == "[]"
+
+
+def test_what_a_start_imports_is_never_looked_through_for_garbage() -> None:
+    code = (
+        "import gc\n"
+        "from vigil import cli, daemon\n"
+        "daemon.main = lambda _: print(gc.isenabled(), gc.get_freeze_count() > 10_000)\n"
+        "cli.main(['run'])"
+    )
+    assert _printed(code) == "True True"
+
+
+def _printed(code: str) -> str:
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    return done.stdout.strip()

@@ -212,7 +212,8 @@ def test_secrets_too_short_to_tell_from_words_are_left_alone():
 def test_redacting_leaves_no_registered_secret(secret, before, after):
     redactor = Redactor()
     redactor.register(secret)
-    assert secret not in redactor.redact(before + secret + after).replace(REDACTED, "\0")
+    left = redactor.redact(before + secret + after).split(REDACTED)
+    assert not any(secret in part for part in left)
 
 
 JSON_VALUES = st.recursive(

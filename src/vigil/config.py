@@ -10,7 +10,6 @@ than the whole start may; pydantic checks the values.
 
 import difflib
 import ipaddress
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
@@ -236,6 +235,8 @@ def _is_loopback(host: str) -> bool:
 
 
 def _read_toml(path: Path) -> dict[str, Any]:
+    import tomllib  # noqa: PLC0415 - most starts have no such file, and none is to pay for it
+
     try:
         layer = tomllib.loads(path.read_text("utf-8"))
     except OSError as error:

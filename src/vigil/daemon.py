@@ -13,7 +13,7 @@ from pathlib import Path
 
 import structlog
 
-from vigil.app import App
+from vigil.app import build
 from vigil.clock import SystemClock
 from vigil.config import Settings, load_settings
 from vigil.errors import Misconfigured
@@ -68,7 +68,7 @@ async def _serve(settings: Settings, environ: Mapping[str, str]) -> None:
     for warning in settings.warnings:
         log.warning("settings.odd", detail=warning)
     with acquire_lease(settings.state_dir, version=VERSION) as lease:
-        app = await App.build(
+        life = await build(
             settings, environ=environ, lease=lease, clock=SystemClock(), version=VERSION
         )
-        await app.run()
+        await life.run()

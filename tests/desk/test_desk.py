@@ -1,5 +1,6 @@
 """The only road to the wire: first on disk, then sent, then booked as what came back."""
 
+import asyncio
 from decimal import Decimal
 
 import pytest
@@ -77,6 +78,17 @@ async def test_an_answer_that_proves_nothing_leaves_the_entry_in_doubt(rig):
         Role.TARGET: OrderStatus.PENDING,
     }
     assert "13028" in rows[Role.ENTRY].reason
+
+
+async def test_many_who_enter_at_once_do_not_overrun_the_matching_engine(rig):
+    """It lets eight wait and refuses the next, whose order would be in doubt."""
+    rig.venue.queue.processing_ms = 15
+    approved = await rig.approved(amount=Decimal("0.001"))
+    authors = [Author(strategy_id=f"s{i}", strategy_name="Scripted") for i in range(20)]
+    outcomes = await asyncio.gather(
+        *(rig.desk.enter(approved, instrument_name=LINEAR, author=one) for one in authors)
+    )
+    assert all(isinstance(outcome, Confirmed) for outcome in outcomes), outcomes
 
 
 async def test_without_a_session_an_entry_is_rejected_and_never_sent_later(rig):

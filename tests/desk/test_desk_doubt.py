@@ -12,7 +12,7 @@ from rig import BUY, INVERSE, LINEAR, LOT, SELL
 from vigil.deribit.outcome import NOT_SENT, Confirmed, Refused, Unknown
 from vigil.desk import desk as desk_module
 from vigil.desk import patience
-from vigil.desk.desk import OTHER_REJECT, is_flat_already
+from vigil.desk.refusals import OTHER_REJECT, is_flat_already
 from vigil.domain.order import OrderStatus, OrderType, Role
 from vigil.domain.trade import ExitReason
 from vigil.paper.account.orders import OrderForm

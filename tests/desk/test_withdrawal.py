@@ -1,5 +1,6 @@
 """Entries are taken back, and seen to be gone, before the session is left. FAULTS E10."""
 
+import asyncio
 import contextlib
 from decimal import Decimal
 
@@ -131,6 +132,39 @@ async def test_an_entry_that_cannot_be_taken_back_is_told_and_holds_nobody_up(
     rig.venue.refuse("private/cancel", 10045, "can_not_cancel_liquidation_order", times=500)
     assert await withdraw(rig) == ("vg-s-1-1",)
     assert "entry_left vg-s-1-1" in await rig.incidents()
+
+
+async def test_an_entry_is_told_though_time_was_up_before_the_first_look_had_ended(
+    rig, resting, monkeypatch
+):
+    """The line is dead, and nobody has noticed yet."""
+    monkeypatch.setattr(withdrawal, "WITHDRAWAL_TIMEOUT_S", 0.2)
+    await enter(rig)
+    rig.server.faults.lose_requests("private/cancel", 50)
+    assert await withdraw(rig) == ("vg-s-1-1",)
+    assert "entry_left vg-s-1-1" in await rig.incidents()
+
+
+async def test_what_was_left_is_over_when_the_next_start_sees_it_gone(rig, resting, monkeypatch):
+    monkeypatch.setattr(withdrawal, "WITHDRAWAL_TIMEOUT_S", 0.2)
+    await enter(rig)
+    rig.server.faults.lose_requests("private/cancel", 50)
+    await withdraw(rig)
+    rig.server.faults.clear()
+    await rig.reconcile()
+    assert "entry_left vg-s-1-1" in await rig.incidents(), "it rests, and may still fill"
+    await rig.desk.cancel((await rig.ledger.order("vg-s-1-1")).order_id, why="a person's wish")
+    await rig.reconcile()
+    assert "entry_left vg-s-1-1" not in await rig.incidents()
+
+
+async def test_between_two_sessions_the_next_one_is_waited_for(rig, resting):
+    await enter(rig)
+    await rig.supervisor.remove_child("session")
+    withdrawing = asyncio.ensure_future(withdraw(rig))
+    rig.start_session()
+    assert await withdrawing == ()
+    assert rig.resting() == []
 
 
 async def test_an_entry_that_fills_while_it_is_taken_back_is_a_trade_with_its_stop(rig, resting):

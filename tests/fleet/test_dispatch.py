@@ -125,6 +125,19 @@ async def test_what_could_not_be_read_is_asked_for(dispatch, rig):
     assert causes == ["unreadable"]
 
 
+async def test_a_pass_of_the_last_session_gives_no_right_in_the_next(rig, monkeypatch):
+    """It had ended, and its record took so long that another session had opened by then."""
+    record = rig.ledger.record_reconciliation
+
+    async def slowly(*args):
+        await rig.drop_session()
+        return await record(*args)
+
+    monkeypatch.setattr(rig.ledger, "record_reconciliation", slowly)
+    await rig.reconcile()
+    assert rig.authority.refusal == NOT_RECONCILED
+
+
 async def test_quotes_go_to_the_fleet_and_news_of_the_account_to_its_stream(rig):
     quotes, news = [], []
     rig.fleet.quote = quotes.append

@@ -14,7 +14,7 @@ from vigil.domain.trade import ExitReason
 from vigil.fleet import executor as executors
 from vigil.fleet.executor import Executor
 from vigil.fleet.inbox import Inbox, Overflow
-from vigil.trading import execution
+from vigil.trading import execution, pipeline
 from vigil.trading.execution import Author
 from vigil.trading.signal import Decision, Enter, Exit, MoveStop, WarmStart
 
@@ -152,6 +152,7 @@ async def test_a_trade_that_opens_while_it_resumes_is_counted_once(stage, rig, m
 
 async def test_an_entry_in_doubt_is_known_again_and_blocks_the_next(stage, rig, monkeypatch):
     monkeypatch.setattr(execution, "ORDER_VALIDITY_MS", 300)
+    monkeypatch.setattr(pipeline, "REJECTION_REST_MS", 50)
     rig.venue.refuse("private/buy", 13028, "temporarily_unavailable")
     author = Author(strategy_id="s", strategy_name="Scripted")
     await rig.desk.enter(await rig.approved(), instrument_name=LINEAR, author=author)
@@ -296,6 +297,43 @@ async def test_a_close_that_is_not_confirmed_asks_for_a_pass(stage, rig):
     assert rig.venue.acts().count("private/sell") == 1, "one that is in doubt is not sent again"
 
 
+async def test_a_close_that_found_nobody_to_trade_with_asks_for_a_pass_and_rests(stage, rig):
+    """It was taken, and nothing came of it: the position is held, and its stop is gone."""
+    trade = await rig.enter()
+    rig.server.deeds.do("disturb-book", instrument_name=LINEAR, how="empty")
+    rig.brain.decide = wish(Exit(reason="enough"))
+    executor = await stage.start()
+    await stage.quotes_until(lambda: "close not confirmed" in rig.requested)
+    assert (await rig.rows("t1"))[Role.CLOSE].status is OrderStatus.CANCELLED
+    await stage.quotes_until(lambda: executor.state.close_failures == 1)
+    seen = rig.brain.lives[-1].seen
+    count = len(seen)
+    await stage.quotes_until(lambda: len(seen) > count + 5)
+    assert rig.venue.acts().count("private/sell") == 1
+    await rig.reconcile()
+    assert {trade.stop_loss} <= {order.trigger_price for order in rig.resting()}
+
+
+@pytest.mark.parametrize(
+    ("intent", "method", "cause"),
+    [
+        (Exit(reason="enough"), "private/cancel", "close not confirmed"),
+        (MoveStop(stop_price=Decimal(99_500), reason="up"), "private/edit", "stop not moved"),
+        (ENTER, "private/buy", "order in doubt"),
+    ],
+    ids=["close", "stop", "entry"],
+)
+async def test_what_is_broken_off_is_looked_at_soon(stage, rig, intent, method, cause):
+    """Its strategy is stopped or edited meanwhile: nobody else waits for the answer."""
+    if intent is not ENTER:
+        await rig.enter()
+    rig.brain.decide = wish(intent)
+    await stage.start()
+    rig.venue.before(method, lambda _: stage.tasks[-1].cancel())
+    await stage.quotes_until(lambda: stage.tasks[-1].done())
+    assert cause in rig.requested
+
+
 async def test_an_entry_in_doubt_asks_for_a_pass_and_is_not_repeated(stage, rig):
     rig.venue.refuse("private/buy", 13028, "temporarily_unavailable")
     rig.brain.decide = once_flat(ENTER)
@@ -373,7 +411,7 @@ async def test_nothing_is_opened_on_quotes_that_come_late(stage, rig):
     with capture_logs() as lines:
         executor = await stage.start()
         await rig.until(lambda: refusals(lines))
-    assert refusals(lines) == ["stale_data"]
+    assert set(refusals(lines)) == {"stale_data"}
     assert executor.refusal.startswith("stale_data: quote is ")
     assert rig.venue.acts() == []
 

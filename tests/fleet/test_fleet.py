@@ -187,6 +187,21 @@ async def test_a_flatten_that_is_refused_is_tried_again(rig, fleet):
     await rig.assert_agreement()
 
 
+async def test_a_flatten_that_met_an_empty_book_is_tried_again(rig, fleet):
+    """The exchange took the order and cancelled it: nothing is closed by that."""
+    rig.brain.decide = eager
+    await put_in_force(rig, wanted("a", onStop="flatten"))
+    await reaches(rig, "a", AnalysisState.POSITION_OPEN)
+    trade = fleet.executor("a").state.trade
+    rig.server.deeds.do("disturb-book", instrument_name=LINEAR, how="empty")
+    await put_in_force(rig, wanted("a", status="stopped", onStop="flatten"))
+    await rig.until(lambda: rig.venue.acts().count("private/sell") == 2)
+    assert "close not confirmed" in rig.requested
+    rig.server.deeds.do("disturb-book", instrument_name=LINEAR, how="calm")
+    closed = await rig.closed(trade.trade_id)
+    assert closed.exit_reason is ExitReason.STRATEGY_STOP
+
+
 async def test_a_flatten_in_doubt_is_not_sent_twice(rig, fleet):
     rig.brain.decide = eager
     await put_in_force(rig, wanted("a", onStop="flatten"))

@@ -18,6 +18,7 @@ from vigil.domain.trade import ExitReason
 from vigil.fleet import fleet as fleets
 from vigil.fleet import locks as lock_keeping
 from vigil.fleet.locks import Locks
+from vigil.reconcile import reconciler
 from vigil.supervision.restarts import ChildSpec
 from vigil.trading import closures
 from vigil.trading.signal import Decision, Enter, Exit
@@ -132,6 +133,19 @@ async def test_nothing_is_opened_under_a_lock_and_after_it_only_after_a_reconcil
 
 
 @pytest.mark.fault("E6")
+async def test_the_pass_that_the_end_of_a_lock_asks_for_opens_again_though_it_begins_at_once(rig):
+    """In the same millisecond. Nobody has to wait for the next regular one, a minute later."""
+    rig.supervisor.add_child(ChildSpec(name="reconciler", start=rig.reconciler.run, backoff=QUICK))
+    await rig.until(lambda: rig.reconciler.next_run_ms)
+    for _ in range(5):
+        rested_s = rig.clock.elapsed_s() + 2 * reconciler.PASS_SPACING_S
+        await rig.until(lambda: rig.clock.elapsed_s() > rested_s)  # noqa: B023
+        rig.dispatch.take(PlatformStateReceived(price_index="btc_usd", is_locked=True))
+        await rig.until(lambda: not rig.locks.closures.standing)
+        await rig.until(lambda: rig.locks.closures.is_quiet)
+
+
+@pytest.mark.fault("E6")
 async def test_a_lock_of_another_index_is_nobodys_business(rig, running):
     rig.server.deeds.do("lock-platform", price_index="btc_usd")
     await rig.until(lambda: rig.locks.closures.standing)
@@ -151,7 +165,7 @@ async def test_a_lock_that_nobody_told_of_is_read_by_the_next_session(rig, runni
     await running.is_refused(kind)
     assert rig.venue.acts() == []
     rig.server.deeds.do(deed, **fields, **{RELEASE[deed]: False})
-    await rig.until(lambda: not rig.locks.closures.standing, within_s=20)
+    await rig.until(lambda: not rig.locks.closures.standing)
     await rig.until(lambda: rig.client.is_live and rig.locks.closures.is_read)
     await rig.reconcile()
     await rig.until(lambda: entries(rig) == 1)
@@ -290,12 +304,17 @@ async def test_a_naked_trade_under_a_lock_is_protected_after_it_without_a_storm(
 async def test_while_locks_cannot_be_read_nothing_is_opened_and_they_are_asked_for_again(
     rig, running
 ):
-    rig.venue.refuse("public/status", 13028, "temporarily_unavailable", times=4)
+    rig.venue.refuse("public/status", 13028, "temporarily_unavailable", times=10_000)
+    asked = rig.venue.methods().count("public/status")
     await rig.drop_session()
     await running.start()
+    await rig.until(lambda: rig.venue.methods().count("public/status") >= asked + 4)
+    await running.is_refused("locks_unread")
+    await running.quotes()
+    assert entries(rig) == 0
+    rig.venue._refusals.clear()
     await rig.until(lambda: rig.locks.closures.is_read)
     await rig.until(lambda: entries(rig) == 1)
-    assert rig.venue.methods().count("public/status") == 6
 
 
 async def test_an_exchange_that_will_not_tell_its_locks_is_believed_by_what_is_heard(rig, running):
@@ -328,6 +347,22 @@ async def test_what_is_told_while_locks_are_read_is_not_overwritten_by_the_answe
     await rig.until(lambda: rig.locks.closures.is_read)
     assert rig.locks.is_shut(LINEAR)
     assert [status.is_partly_locked for status in answered] == [False, True]
+
+
+async def test_that_nothing_is_locked_where_nothing_was_is_no_news(rig):
+    """The platform says so several times a second: locks could hardly be read between two words."""
+    noise = PlatformStateReceived(price_index="eth_usd", is_locked=False)
+    ask = rig.client.account_locks
+
+    async def account_locks():
+        rig.dispatch.take(noise)
+        return await ask()
+
+    rig.client.account_locks = account_locks
+    asked = rig.venue.methods().count("public/status")
+    rig.locks.opened()
+    await rig.until(lambda: rig.locks.closures.is_read)
+    assert rig.venue.methods().count("public/status") == asked + 1
 
 
 async def test_what_an_earlier_process_left_open_is_resolved_once_it_was_read_to_be_over(rig):

@@ -407,10 +407,10 @@ async def test_no_edit_of_a_person_is_lost_in_races_with_commands(path):
     following = Following(path)
     following.file.load()
     rng = random.Random(5)
-    built_on = 0
+    built_on, took_s = 0, 0.001
     for race in range(300):
         start = threading.Barrier(2)
-        pause_s = rng.uniform(0.0, 0.001)
+        pause_s = rng.uniform(0.0, took_s)  # as slow as the machine is
 
         def editor(race=race, start=start, pause_s=pause_s) -> None:
             temporary = path.with_name("editor.tmp")
@@ -422,7 +422,9 @@ async def test_no_edit_of_a_person_is_lost_in_races_with_commands(path):
         thread = threading.Thread(target=editor)
         thread.start()
         start.wait()
+        began_s = time.monotonic()
         await following.file.set_status("x", DesiredStatus.STOPPED)
+        took_s = min(0.05, time.monotonic() - began_s)
         thread.join()
         strategy = json.loads(path.read_text())["activeStrategies"][0]
         assert strategy["config"] == {"edit": race}

@@ -30,6 +30,7 @@ NAMES = {
     TroubleKind.CREDITS: ("credits_exhausted", "warning"),
     TroubleKind.CLOCK: ("clock_skewed", "warning"),
     TroubleKind.STREAM: ("private_stream_silent", "warning"),
+    TroubleKind.DISCONNECT: ("stops_die_with_connection", "error"),
 }
 
 
@@ -80,6 +81,21 @@ async def test_what_an_earlier_process_left_open_is_closed_by_this_one(rig):
     running.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await running
+
+
+async def test_what_could_not_be_written_is_written_by_the_next_life(rig, troubles, monkeypatch):
+    raise_incident, failures = rig.ledger.raise_incident, []
+
+    async def fail_once(**facts):
+        if not failures:
+            failures.append(1)
+            raise RuntimeError("no disk")
+        return await raise_incident(**facts)
+
+    monkeypatch.setattr(rig.ledger, "raise_incident", fail_once)
+    troubles.put(trouble(TroubleKind.LOGIN))
+    await rig.until(rig.incidents)
+    assert failures
 
 
 async def test_that_all_is_well_is_no_write(rig, troubles):

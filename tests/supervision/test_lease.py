@@ -24,11 +24,13 @@ time.sleep(60)
 def holder(tmp_path):
     """A second process that holds the lease on tmp_path."""
     process = subprocess.Popen([sys.executable, "-c", HOLDER, tmp_path], stdout=subprocess.PIPE)
-    assert process.stdout.readline() == b"1\n"
-    yield process
-    process.kill()
-    process.wait()
-    process.stdout.close()
+    try:
+        assert process.stdout.readline() == b"1\n"
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
 
 
 def test_second_instance_is_told_directory_holder_and_fix(tmp_path, holder):

@@ -3,7 +3,8 @@
 import asyncio
 import time
 
-from vigil.clock import SystemClock
+from steady import MachineClock
+
 from vigil.supervision.stall import StallGuard
 
 
@@ -14,7 +15,7 @@ def a_callback_that_blocks(seconds: float) -> None:
 
 
 async def guarded(guard: StallGuard, block_s: float) -> None:
-    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(30), asyncio.TaskGroup() as group:
         run = group.create_task(guard.run())
         while guard.last_beat_s is None:
             await asyncio.sleep(0.001)
@@ -29,7 +30,7 @@ async def test_a_stuck_loop_has_its_stack_dumped_with_the_culprit_named(tmp_path
     lags = []
     with (tmp_path / "stacks").open("w") as dump:
         guard = StallGuard(
-            clock=SystemClock(),
+            clock=MachineClock(),
             dump_to=dump,
             beat_s=0.02,
             stuck_s=0.1,
@@ -44,7 +45,7 @@ async def test_a_stuck_loop_has_its_stack_dumped_with_the_culprit_named(tmp_path
 
 async def test_a_loop_that_moves_is_not_complained_of(tmp_path):
     with (tmp_path / "stacks").open("w") as dump:
-        guard = StallGuard(clock=SystemClock(), dump_to=dump, beat_s=0.02, stuck_s=30.0)
+        guard = StallGuard(clock=MachineClock(), dump_to=dump, beat_s=0.02, stuck_s=30.0)
         await guarded(guard, 0.0)
     assert (tmp_path / "stacks").read_text() == ""
     assert guard.lag_s >= 0.0

@@ -91,7 +91,7 @@ async def test_a_crashed_child_is_started_again_and_the_others_do_not_notice():
 
 async def test_an_end_in_the_same_words_is_a_repetition_until_a_run_that_did_well():
     ends = iter(["no route", "no route", "refused", "refused", "refused"])
-    lived_s = iter([0, 0, 0, 0, 0.05])
+    lived_s = iter([0, 0, 0, 0, 0.25])
 
     async def fragile() -> None:
         await asyncio.sleep(next(lived_s, 0))
@@ -101,7 +101,7 @@ async def test_an_end_in_the_same_words_is_a_repetition_until_a_run_that_did_wel
 
     async with running() as stage:
         stage.supervisor.add_child(
-            spec("fragile", fragile, backoff=Backoff(base_s=0.001, cap_s=0.002, settled_s=0.04))
+            spec("fragile", fragile, backoff=Backoff(base_s=0.001, cap_s=0.002, settled_s=0.2))
         )
         await stage.until(lambda: stage.status("fragile").restarts == 5)
         told = [one for one in stage.events if one.kind is ChildEventKind.RESTARTING]

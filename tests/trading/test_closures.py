@@ -175,8 +175,8 @@ def test_a_new_session_is_asked_before_anything_is_opened_and_forgets_nothing_me
 def test_after_a_closure_a_pass_that_began_later_opens_again():
     known = after(QUIET, index("btc_usdc"), now_ms=NOW_MS)
     known = after(known, index("btc_usdc", is_locked=False), now_ms=NOW_MS + 10)
-    assert against(known.reconciled(NOW_MS + 10)) == {"linear": AFTERWARDS}
-    assert known.reconciled(NOW_MS + 11).is_quiet
+    assert against(known.reconciled(NOW_MS + 9)) == {"linear": AFTERWARDS}
+    assert known.reconciled(NOW_MS + 10).is_quiet, "asked for by the news, and at once"
 
 
 def test_what_closes_again_before_that_is_closed_and_not_awaiting():

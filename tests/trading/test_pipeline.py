@@ -379,11 +379,51 @@ def test_closes_that_come_to_nothing_are_repeated_ever_more_rarely():
     assert (over.close_retry_ms, over.close_failures) == (None, 0)
 
 
-def test_a_close_that_was_cancelled_may_be_repeated_at_once():
+def test_a_close_that_nobody_took_the_other_side_of_is_repeated_ever_more_rarely():
+    """An empty book takes a market order and cancels it, at every quote if it is asked to."""
+    known, rests_ms = state(trade=trade()), []
+    for intent_id in range(1, 5):
+        close = order(intent_id, status=OrderStatus.CANCELLED, role=Role.CLOSE, trade_id="t1")
+        known = live(known, OwnOrderChanged(order=close))
+        rests_ms.append(known.close_retry_ms - NOON_MS)
+    assert rests_ms == [2_000, 4_000, 8_000, 16_000]
+    assert react(known, quote(), wishing(Exit(reason="again"))).commands == ()
+
+
+def test_what_a_close_left_over_is_closed_after_a_short_rest_however_often():
     known = state(trade=trade())
-    close = order(2, status=OrderStatus.CANCELLED, role=Role.CLOSE, trade_id="t1")
-    known = live(known, OwnOrderChanged(order=close))
-    assert len(react(known, quote(), wishing(Exit(reason="again"))).commands) == 1
+    for left in ("0.006", "0.004", "0.002"):
+        part = replace(
+            order(2, status=OrderStatus.CANCELLED, role=Role.CLOSE, trade_id="t1"),
+            filled_amount=D("0.002"),
+        )
+        known = live(
+            known, OwnOrderChanged(order=part), TradeChanged(trade=trade(open_amount=D(left)))
+        )
+        assert (known.close, known.close_retry_ms) == (None, NOON_MS + CLOSE_REST_MS)
+
+
+def test_a_close_that_filled_is_not_sent_again_before_its_fills_are_booked():
+    """The order's news comes first; a second close would reduce what others hold."""
+    filled = order(2, status=OrderStatus.FILLED, role=Role.CLOSE, trade_id="t1")
+    known = live(state(trade=trade()), OwnOrderChanged(order=filled))
+    again, later_ms = wishing(Exit(reason="again")), NOON_MS + CLOSE_REST_MS_MAX
+    assert react(known, quote(later_ms), again, now_ms=later_ms).commands == ()
+    moved = TradeChanged(trade=trade(stop_loss=D(49_800)))
+    assert live(known, moved).close == filled, "no news of its fills"
+    over = live(known, TradeChanged(trade=closed(trade())))
+    assert (over.trade, over.close, over.close_retry_ms) == (None, None, None)
+
+
+def test_a_close_that_filled_and_was_too_small_is_followed_by_another():
+    """More of the entry was booked after it was sent."""
+    filled = order(2, status=OrderStatus.FILLED, role=Role.CLOSE, trade_id="t1")
+    rest = TradeChanged(trade=trade(open_amount=D("0.004")))
+    known = live(state(trade=trade()), OwnOrderChanged(order=filled), rest)
+    again, later_ms = wishing(Exit(reason="again")), NOON_MS + CLOSE_REST_MS
+    assert react(known, quote(), again).commands == ()
+    (command,) = react(known, quote(later_ms), again, now_ms=later_ms).commands
+    assert command.trade.open_amount == D("0.004")
 
 
 def test_an_order_in_doubt_refuses_entries_of_its_direction_whoever_sent_it():
@@ -469,11 +509,14 @@ def test_a_trade_opened_and_closed_before_we_looked_still_counts():
     assert known.last_exit_ms == NOON_MS + 1_000
 
 
-def test_an_entry_that_the_exchange_rejects_is_not_sent_again_at_once_but_ever_later():
+@pytest.mark.parametrize(
+    "status", [OrderStatus.REJECTED, OrderStatus.FAILED, OrderStatus.CANCELLED], ids=str
+)
+def test_an_entry_that_came_to_nothing_is_not_sent_again_at_once_but_ever_later(status):
     known, rests_ms = state(), []
     for intent_id in range(1, 13):
         sent = live(known, OwnOrderChanged(order=order(intent_id)))
-        known = live(sent, OwnOrderChanged(order=order(intent_id, OrderStatus.REJECTED)))
+        known = live(sent, OwnOrderChanged(order=order(intent_id, status)))
         assert known.entry is None
         rests_ms.append(known.retry_ms - NOON_MS)
     assert rests_ms[:4] == [5_000, 10_000, 20_000, 40_000]
@@ -568,10 +611,20 @@ def test_an_entry_on_its_way_is_remembered(status):
     assert known.entry == order(status=status)
 
 
-def test_a_filled_entry_is_held_until_its_trade_is_seen():
-    known = live(state(entry=order()), OwnOrderChanged(order=order(status=OrderStatus.FILLED)))
-    assert known.entry is not None
-    assert live(known, TradeChanged(trade=trade())).entry is None
+@pytest.mark.parametrize(
+    ("status", "filled"),
+    [(OrderStatus.FILLED, "0.01"), (OrderStatus.CANCELLED, "0.004")],
+    ids=["whole", "the rest of it cancelled"],
+)
+def test_a_filled_entry_is_held_until_its_trade_is_seen(status, filled):
+    """The order's news comes before its fills, and in between nothing is opened beside it."""
+    ended = replace(order(status=status), filled_amount=D(filled))
+    known = live(state(entry=order()), OwnOrderChanged(order=ended))
+    assert known.entry == ended
+    refused = react(known, quote(), wishing(enter()))
+    assert [one.reason for one in refused.refusals] == [Reason.ORDER_IN_DOUBT]
+    after = live(known, TradeChanged(trade=trade()))
+    assert (after.entry, after.retry_ms) == (None, None)
 
 
 @pytest.mark.parametrize("status", OrderStatus, ids=str)

@@ -251,6 +251,14 @@ def test_a_size_beyond_all_measure_is_refused(instrument, notional_usd):
     assert reason_of(verdict) in (Reason.BAD_INTENT, Reason.AMOUNT)
 
 
+@pytest.mark.parametrize("kind", [kind for kind in Kind if kind is not Kind.FUTURE])
+def test_what_is_no_future_is_not_sized_by_notional(kind):
+    verdict = review(wish(notional_usd=D(5_000)), view(instrument=replace(LINEAR, kind=kind)))
+    assert isinstance(verdict, Refused)
+    assert verdict.reason is Reason.BAD_INTENT
+    assert "sized by notional" in verdict.detail
+
+
 def test_an_option_is_never_sized_beyond_its_notional():
     ticker = quote(best_ask_price=D("0.05"), index_price=D(50_000))
     verdict = review(wish(notional_usd=D(5_000)), view(instrument=OPTION, ticker=ticker))

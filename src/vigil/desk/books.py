@@ -6,7 +6,7 @@ strategy that it belongs to. A strategy that is not running misses nothing: it s
 ledger.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from decimal import Decimal
 from typing import Protocol, assert_never
 
@@ -15,7 +15,7 @@ import structlog
 from vigil.deribit.outcome import Confirmed, LateReply, Outcome, Refused, Unknown
 from vigil.domain.labels import parse_label
 from vigil.domain.money import decimal_text
-from vigil.domain.order import Direction, Fill, Order, OrderStatus, OwnOrder
+from vigil.domain.order import Direction, Fill, Order, OrderStatus, OwnOrder, Role
 from vigil.domain.trade import FillShare, Trade
 from vigil.ledger.ledger import Ledger
 
@@ -63,9 +63,19 @@ class Books:
             if order.reduce_only or direction is order.direction
         )
 
-    def set_in_doubt(self, orders: Iterable[OwnOrder]) -> None:
-        """These orders are in doubt, as the ledger has it, and no others."""
-        self._in_doubt = {order.label: order for order in orders}
+    @property
+    def labels_in_doubt(self) -> frozenset[str]:
+        """The orders that are in doubt, as far as was heard."""
+        return frozenset(self._in_doubt)
+
+    def hold_in_doubt(self, order: OwnOrder) -> None:
+        """Whoever sent this order was cancelled, and nobody waits for the answer any more."""
+        self._in_doubt[order.label] = order
+
+    def set_in_doubt(self, orders: Iterable[OwnOrder], *, judged: Collection[str]) -> None:
+        """Of the labels `judged`, these orders are in doubt. What came into doubt since stays."""
+        kept = {label: one for label, one in self._in_doubt.items() if label not in judged}
+        self._in_doubt = kept | {order.label: order for order in orders}
 
     def listen(self, strategy_id: str, listener: Listener) -> Callable[[], None]:
         """Route a strategy's news to `listener`; the returned function ends that."""
@@ -77,10 +87,36 @@ class Books:
 
         return stop
 
-    async def book_orders(self, orders: Sequence[Order]) -> None:
-        """Apply what the exchange says of orders, ours and others'."""
-        if orders:
-            self._tell_orders(await self._ledger.apply_orders(orders))
+    async def book_orders(self, orders: Sequence[Order]) -> tuple[OwnOrder, ...]:
+        """Apply what the exchange says of orders, ours and others'; those of ours that changed."""
+        if not orders:
+            return ()
+        changed = await self._ledger.apply_orders(orders)
+        self._tell_orders(changed)
+        return changed
+
+    async def has_lost_stop(self, changed: Iterable[OwnOrder], at_ms: int) -> bool:
+        """Whether one of these was the stop of a trade that is open, and nothing takes its place.
+
+        One that did not even last as long as its placing was valid does not count: it may be
+        taken away again at once, and whoever replaces it at once would do so for ever.
+        """
+        for order in changed:
+            is_gone = order.status in (OrderStatus.CANCELLED, OrderStatus.REJECTED)
+            if order.role is not Role.STOP or not is_gone or at_ms <= order.valid_until_ms:
+                continue
+            rows = await self._ledger.orders_of_trade(order.trade_id)
+            if not all(row.status.is_final for row in rows if row.role in (Role.STOP, Role.CLOSE)):
+                continue
+            # A close may be known as filled before its fills are. The trade is read last, so that
+            # it has all that these rows tell of.
+            short = await self._ledger.orders_short_of_fills()
+            if any(row.trade_id == order.trade_id and row.role is Role.CLOSE for row in short):
+                continue
+            trade = await self._ledger.trade(order.trade_id)
+            if isinstance(trade, Trade) and trade.is_open:
+                return True
+        return False
 
     async def book_fills(self, fills: Sequence[Fill]) -> tuple[Fill, ...]:
         """Apply executions; each counts once however often it comes. Returns what was new."""

@@ -7,8 +7,12 @@ reconciler finds out what became of it.
 What is in doubt is looked at before it is tried again. A cancel is repeated, within a budget, while
 the order is seen to rest. An order that could at most close the whole position is repeated as well:
 twice is as good as once. An entry is not, nor is one that closes a part, since two parts add up.
+
+Whoever is cancelled while protection is being replaced is kept until that is whole: a stop that is
+gone and nothing in its place would be left to the next look, or to the next start.
 """
 
+import asyncio
 from collections.abc import Callable
 from decimal import Decimal
 from typing import assert_never
@@ -18,8 +22,10 @@ import structlog
 from vigil.clock import Clock
 from vigil.deribit.outcome import NOT_SENT, Confirmed, Outcome, Refused, Unknown, Verdict
 from vigil.desk.books import Books
+from vigil.desk.finishing import to_the_end
 from vigil.desk.order_client import OrderClient
 from vigil.desk.patience import Patience
+from vigil.desk.refusals import GONE, NOTHING_TO_REDUCE, OTHER_REJECT, is_nothing_to_reduce
 from vigil.domain.instrument import contract_of
 from vigil.domain.money import ZERO, decimal_text
 from vigil.domain.order import Order, OrderStatus, OwnOrder, Role
@@ -27,6 +33,7 @@ from vigil.domain.trade import ExitReason, Trade
 from vigil.errors import VigilError
 from vigil.ledger.ledger import Ledger
 from vigil.trading.execution import (
+    ORDER_VALIDITY_MS,
     Author,
     Plan,
     Stamp,
@@ -40,17 +47,12 @@ from vigil.trading.risk import Approved
 
 log = structlog.get_logger(__name__)
 
-# The order is gone already: filled, cancelled, fired or forgotten. Which one must be read.
-# Source: Deribit, `order_not_found`, `already_closed`, `already_filled`, `not_open_order`.
-GONE = frozenset({10004, 10010, 11008, 11044})
-
-# Refused because there is no position to reduce, or other reduce-only orders cover all of it.
-# Source: Deribit, error 11030 `other_reject`.
-OTHER_REJECT = 11030
-NOTHING_TO_REDUCE = "invalid_reduce_only_order"
-
 # How far past its `valid_until` an edit may still be found to have been carried out.
 EDIT_MARGIN_MS = 1_000
+
+# How long edits of a process before us may still be carried out: it may have been killed with them
+# on the road, and nobody has written them down.
+INHERITED_S = (ORDER_VALIDITY_MS + EDIT_MARGIN_MS) / 1000
 
 
 class Desk:
@@ -79,6 +81,7 @@ class Desk:
         self._is_shut = is_shut
         self._on_unconfirmed = on_unconfirmed
         self._edits: dict[str, int] = {}
+        self._inherited_until_s = clock.elapsed_s() + INHERITED_S
 
     def has_edits_in_doubt(self, read_ms: int) -> bool:
         """Whether an unanswered edit may still change an order after a reading at `read_ms`.
@@ -88,7 +91,7 @@ class Desk:
         self._edits = {
             order_id: until_ms for order_id, until_ms in self._edits.items() if until_ms >= read_ms
         }
-        return bool(self._edits)
+        return bool(self._edits) or self._clock.elapsed_s() < self._inherited_until_s
 
     async def enter(self, approved: Approved, *, instrument_name: str, author: Author) -> Outcome:
         """Open a position with its stop and target linked to the entry."""
@@ -118,7 +121,7 @@ class Desk:
             intent_ids=(next_id(), next_id()),
             stamp=self._stamp(),
         )
-        return await self._replace_protection(trade, plan)
+        return await to_the_end(self._replace_protection(trade, plan))
 
     async def close(self, trade: Trade, reason: ExitReason) -> Outcome:
         """Close `trade` at market, its stop and target cancelled first."""
@@ -129,7 +132,7 @@ class Desk:
             reason=reason,
             stamp=self._stamp(),
         )
-        return await self._replace_protection(trade, plan)
+        return await to_the_end(self._replace_protection(trade, plan))
 
     async def tighten_stop(self, trade: Trade, stop_price: Decimal) -> bool:
         """Record where the stop belongs, then move it there; whether it is there now.
@@ -162,13 +165,18 @@ class Desk:
         overtaken by another.
         """
         valid_until_ms = self._stamp().valid_until_ms
-        outcome = await self._client.edit(
-            order_id,
-            amount=amount,
-            price=price,
-            trigger_price=trigger_price,
-            valid_until_ms=valid_until_ms,
-        )
+        outcome: Outcome | None = None
+        try:
+            outcome = await self._client.edit(
+                order_id,
+                amount=amount,
+                price=price,
+                trigger_price=trigger_price,
+                valid_until_ms=valid_until_ms,
+            )
+        finally:
+            if outcome is None or isinstance(outcome, Unknown):  # or its caller was cancelled
+                self._edits[order_id] = valid_until_ms + EDIT_MARGIN_MS
         _report(
             "order.edited",
             outcome,
@@ -177,8 +185,6 @@ class Desk:
             trigger_price=trigger_price,
         )
         await self._book_reply(outcome)
-        if isinstance(outcome, Unknown):
-            self._edits[order_id] = valid_until_ms + EDIT_MARGIN_MS
         if isinstance(outcome, Unknown) or (isinstance(outcome, Refused) and outcome.code in GONE):
             seen = await self._reread(order_id)
             terms = (amount, price, trigger_price)
@@ -255,7 +261,8 @@ class Desk:
 
         Protection that cannot be cancelled has fired, or may have: what `plan` would do on top of
         that could take another strategy's part of the position. Then nothing is sent, and the
-        reconciler looks at what is left. So it is when a part of it filled before it was gone.
+        reconciler looks at what is left. So it is when a part of it filled before it was gone. The
+        stop goes last, so that it still rests when the target has decided that.
 
         While the exchange takes no orders it may well take cancels, and what protects could not
         be placed again. Then `plan` goes first, and what rests only when that was taken.
@@ -266,6 +273,7 @@ class Desk:
             if row.role in (Role.STOP, Role.TARGET)
             and (row.status.is_resting or row.status is OrderStatus.TRIGGERED)
         ]
+        rows.sort(key=lambda row: row.role is Role.STOP)
         await self._ledger.commit_orders(plan.orders)
         is_kept = bool(rows) and self._is_shut(trade.instrument_name)
         if is_kept:
@@ -289,6 +297,10 @@ class Desk:
     async def _place_until_known(self, trade: Trade, plan: Plan) -> Outcome:
         """Send an order that only reduces, and again where that cannot do harm."""
         patience = Patience(self._clock)
+        if plan.orders[0].valid_until_ms <= self._client.exchange_now_ms():
+            reason = "not sent: what it replaces was cancelled too slowly"
+            await self._books.record(plan.label, OrderStatus.FAILED, reason=reason)
+            plan = await self._commit_again(plan)
         outcome = await self._place(plan)
         while isinstance(outcome, Unknown) and await patience.wait():
             found = await self.look_up(plan.orders[0])
@@ -296,8 +308,7 @@ class Desk:
                 return Confirmed(order=found[-1])
             if found is None or not await self._is_whole(trade):
                 break
-            plan = plan_again(plan, stamp=self._stamp())
-            await self._ledger.commit_orders(plan.orders)
+            plan = await self._commit_again(plan)
             outcome = await self._place(plan, attempt=str(plan.orders[0].attempt))
         if is_nothing_to_reduce(outcome) and await self._held(trade.instrument_name) == ZERO:
             # What the order was for has happened. How is found out from the fills.
@@ -307,6 +318,12 @@ class Desk:
                 verdict=Verdict.STALE,
             )
         return outcome
+
+    async def _commit_again(self, plan: Plan) -> Plan:
+        """The next attempt at the same intent, on disk."""
+        again = plan_again(plan, stamp=self._stamp())
+        await self._ledger.commit_orders(again.orders)
+        return again
 
     async def _is_whole(self, trade: Trade) -> bool:
         """Whether the trade is the whole position: reducing it twice is reducing it once."""
@@ -323,7 +340,11 @@ class Desk:
         return next(held, ZERO)
 
     async def _place(self, plan: Plan, **facts: str) -> Outcome:
-        outcome = await self._client.place(plan.request)
+        try:
+            outcome = await self._client.place(plan.request)
+        except asyncio.CancelledError:
+            self._books.hold_in_doubt(plan.orders[0])
+            raise
         request = plan.request
         _report(
             "order.sent",
@@ -349,19 +370,13 @@ class Desk:
         return Stamp(now_ms=self._clock.now_ms(), exchange_now_ms=self._client.exchange_now_ms())
 
 
-def is_nothing_to_reduce(outcome: Outcome) -> bool:
-    """Whether the exchange refused a reduce-only order for want of a position to reduce."""
-    return (
-        isinstance(outcome, Refused)
-        and outcome.code == OTHER_REJECT
-        and NOTHING_TO_REDUCE in outcome.message
-    )
+def is_filled(outcome: Outcome) -> bool:
+    """Whether an order was carried out whole.
 
-
-def is_flat_already(outcome: Outcome) -> bool:
-    """Whether the position that was to be closed or protected was found to be gone already."""
-    is_stale = isinstance(outcome, Refused) and outcome.verdict is Verdict.STALE
-    return is_stale and is_nothing_to_reduce(outcome)
+    One that was taken may end without, for want of somebody to trade with. Then what it was to
+    close is still held, and without the protection that went before it.
+    """
+    return isinstance(outcome, Confirmed) and outcome.order.status is OrderStatus.FILLED
 
 
 def _report(event: str, outcome: Outcome, **facts: object) -> None:

@@ -32,12 +32,12 @@ async def withdraw_entries(
 
     Nobody may send entries any more when this is called.
     """
-    left: list[OwnOrder] = []
     try:
         async with asyncio.timeout(WITHDRAWAL_TIMEOUT_S):
             while left := await _look(ledger, desk, client.exchange_now_ms()):
                 await clock.sleep(LOOK_S)
     except TimeoutError:
+        left = [order for order in await ledger.working_orders() if order.role is Role.ENTRY]
         for order in left:
             await ledger.raise_incident(
                 kind="entry_left",

@@ -19,18 +19,21 @@ log = structlog.get_logger(__name__)
 
 BACKLOG_MAX = 10_000
 
+NEWS_LOST = "news lost"
+
 
 class AccountStream:
     """Takes events as they arrive and books them in order, those that wait together at once.
 
     Args:
-        on_overflow: Called when more waits than the bound. The backlog is dropped then: the
-            reconciler, asked to run, finds the same news by asking the exchange.
+        request_pass: Asks for a reconciliation: when news was lost, because more waited than the
+            bound and was dropped, or because it could not be booked; and when a stop was taken
+            away from a position that is held.
     """
 
-    def __init__(self, books: Books, *, on_overflow: Callable[[], None]) -> None:
+    def __init__(self, books: Books, *, request_pass: Callable[[str], None]) -> None:
         self._books = books
-        self._on_overflow = on_overflow
+        self._request_pass = request_pass
         self._backlog: deque[OrderReceived | FillsReceived | LateReply] = deque()
         self._arrived = asyncio.Event()
 
@@ -39,13 +42,13 @@ class AccountStream:
         if len(self._backlog) >= BACKLOG_MAX:
             self._backlog.clear()
             log.error("account_stream.overflowed", backlog=BACKLOG_MAX, action="reconciling")
-            self._on_overflow()
+            self._request_pass(NEWS_LOST)
             return
         self._backlog.append(event)
         self._arrived.set()
 
     async def run(self) -> None:
-        """Book until cancelled. An event that was taken and not booked is found by reconciling."""
+        """Book until cancelled."""
         while True:
             await self._arrived.wait()
             self._arrived.clear()
@@ -60,7 +63,16 @@ class AccountStream:
                     late.append(event)
                 else:
                     fills.extend(event.fills)
-            await self._books.book_orders(orders)
-            await self._books.book_fills(fills)
-            for reply in late:
-                await self._books.book_late_reply(reply)
+            is_booked = False
+            try:
+                changed = await self._books.book_orders(orders)
+                await self._books.book_fills(fills)
+                for reply in late:
+                    await self._books.book_late_reply(reply)
+                is_booked = True
+            finally:
+                if not is_booked:
+                    self._request_pass(NEWS_LOST)
+            at_ms = max((order.last_update_timestamp_ms for order in orders), default=0)
+            if await self._books.has_lost_stop(changed, at_ms):
+                self._request_pass("stop lost")

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
+from msgspec import Struct
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from vigil.domain.labels import STRATEGY_ID_PATTERN
@@ -65,8 +66,7 @@ class StateFileRefused(Misconfigured):
         self.fix = fix
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
+class Source(Struct, frozen=True, kw_only=True):
     """What was read, for pointing into it.
 
     Args:
@@ -90,8 +90,7 @@ class Source:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DesiredStrategy:
+class DesiredStrategy(Struct, frozen=True, kw_only=True):
     """One strategy as the operator wants it.
 
     Args:

@@ -7,7 +7,6 @@ something else, it is put back, and the caller starts over from it.
 Source: renameat2(2), RENAME_EXCHANGE.
 """
 
-import ctypes
 import errno
 import os
 import stat
@@ -92,6 +91,8 @@ def _exchange(one: Path, other: Path) -> bool:
 
     Raises: OSError.
     """
+    import ctypes  # noqa: PLC0415 - rarely wanted, and no start is to pay for it
+
     renameat2 = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
     if renameat2 is None:
         return False

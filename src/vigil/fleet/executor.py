@@ -6,16 +6,16 @@ goes on.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Protocol, assert_never
 
 import structlog
+from msgspec import Struct
 from msgspec.structs import replace
 
 from vigil.clock import Clock
-from vigil.deribit.outcome import Confirmed, Unknown
+from vigil.deribit.outcome import Outcome, Unknown
 from vigil.desk.books import Books
-from vigil.desk.desk import Desk
+from vigil.desk.desk import Desk, is_filled
 from vigil.domain.instrument import Instrument
 from vigil.domain.market import Candle, Ticker
 from vigil.domain.order import OwnOrder, Role
@@ -45,6 +45,13 @@ from vigil.trading.signal import Strategy
 
 log = structlog.get_logger(__name__)
 
+# Why a reconciliation is asked for when a command did not come out as intended.
+_FAILURES = {
+    PlaceEntry: "order in doubt",
+    TightenStop: "stop not moved",
+    CloseTrade: "close not confirmed",
+}
+
 
 class MarketData(Protocol):
     """The exchange, as far as an executor needs it."""
@@ -60,8 +67,7 @@ class MarketData(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tools:
+class Tools(Struct, frozen=True, kw_only=True):
     """What every executor is handed.
 
     Args:
@@ -280,10 +286,20 @@ class Executor:
         return round((self._tools.clock.elapsed_s() - self._arrived_s) * 1000)
 
     async def _carry_out(self, command: Command) -> None:
+        """Do it, and have somebody look when it did not come out as intended, or was broken off."""
+        is_done = False
+        try:
+            is_done = await self._do(command)
+        finally:
+            if not is_done:
+                self._tools.request_pass(_FAILURES[type(command)])
+
+    async def _do(self, command: Command) -> bool:
+        """Carry a command out; whether nobody needs to look what became of it."""
         desk = self._tools.desk
         match command:
             case PlaceEntry(approved=approved):
-                await self._enter(approved)
+                return not isinstance(await self._enter(approved), Unknown)
             case TightenStop(trade=trade, stop_price=stop_price, reason=reason):
                 log.info(
                     "stop.moved",
@@ -293,25 +309,20 @@ class Executor:
                     stop_to=str(stop_price),
                     reason=reason,
                 )
-                if not await desk.tighten_stop(trade, stop_price):
-                    self._tools.request_pass("stop not moved")
+                return await desk.tighten_stop(trade, stop_price)
             case CloseTrade(trade=trade):
-                outcome = await desk.close(trade, ExitReason.STRATEGY_STOP)
-                if not isinstance(outcome, Confirmed):
-                    self._tools.request_pass("close not confirmed")
+                return is_filled(await desk.close(trade, ExitReason.STRATEGY_STOP))
             case _:
                 assert_never(command)
 
-    async def _enter(self, approved: Approved) -> None:
+    async def _enter(self, approved: Approved) -> Outcome:
         self._is_entering = True
         try:
-            outcome = await self._tools.desk.enter(
+            return await self._tools.desk.enter(
                 approved, instrument_name=self.instrument_name, author=self.author
             )
         finally:
             self._is_entering = False
-        if isinstance(outcome, Unknown):
-            self._tools.request_pass("order in doubt")
 
     def _show_refusals(self, refusals: tuple[Refused, ...]) -> None:
         """One line when the reason changes, not one for each wish."""

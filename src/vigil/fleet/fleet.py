@@ -8,12 +8,12 @@ itself. Quotes are handed to every strategy of their instrument.
 import asyncio
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import structlog
+from msgspec import Struct
 
-from vigil.deribit.outcome import Confirmed
+from vigil.desk.desk import is_filled
 from vigil.domain.instrument import Instrument
 from vigil.domain.market import Ticker
 from vigil.domain.order import Role
@@ -75,8 +75,7 @@ class Market(MarketData, Protocol):
         ...
 
 
-@dataclass(slots=True, kw_only=True)
-class _Member:
+class _Member(Struct, kw_only=True, eq=False):
     """One strategy of the operator's file, and what runs for it."""
 
     desired: DesiredStrategy
@@ -299,11 +298,13 @@ class Fleet:
             orders = await self._tools.ledger.orders_of_trade(trade.trade_id)
             # One that is in doubt may have closed it: the reconciler finds out.
             if all(order.status.is_final for order in orders if order.role is Role.CLOSE):
-                outcome = await self._tools.desk.close(trade, ExitReason.STRATEGY_STOP)
-                if isinstance(outcome, Confirmed):
-                    left.remove(trade.trade_id)
-                else:
-                    self._tools.request_pass("close not confirmed")
+                try:
+                    outcome = await self._tools.desk.close(trade, ExitReason.STRATEGY_STOP)
+                    if is_filled(outcome):
+                        left.remove(trade.trade_id)
+                finally:
+                    if trade.trade_id in left:
+                        self._tools.request_pass("close not confirmed")
         if left:
             raise Transient(f"not closed yet: {', '.join(left)}")
 

@@ -115,8 +115,11 @@ class Locks:
         self._become(self._closures.opened(self._source.exchange_now_ms()), wants_reading=True)
 
     def take(self, event: PlatformStateReceived | AccountLockReceived) -> None:
-        """The session was told of a lock, or of its end."""
-        self._heard_count += 1
+        """The session was told of a lock, or of its end.
+
+        Most of what the platform says is that nothing is locked where nothing was. Were that news,
+        there would hardly be a moment in which to ask. Source: Deribit, platform_state, seen.
+        """
         now_ms = self._source.exchange_now_ms()
         match event:
             case PlatformStateReceived():
@@ -125,7 +128,9 @@ class Locks:
                 after = self._closures.heard_account(event, now_ms)
             case _:
                 assert_never(event)
-        self._become(after, wants_reading=after != self._closures)
+        if event.is_locked or after != self._closures:
+            self._heard_count += 1
+            self._become(after, wants_reading=after != self._closures)
 
     def refused(self, kind: ClosureKind, instrument_name: str, words: str) -> None:
         """An order met a lock."""

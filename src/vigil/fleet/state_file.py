@@ -15,10 +15,10 @@ import itertools
 import os
 import threading
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
+from msgspec import Struct
 
 from vigil.clock import Clock
 from vigil.domain.standing import DesiredStatus
@@ -46,8 +46,7 @@ OnAccept = Callable[[DesiredState], Awaitable[None]]
 OnRefuse = Callable[[StateFileRefused], None]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Reading:
+class _Reading(Struct, frozen=True, kw_only=True):
     """The file as one look found it: its content, or why there is none."""
 
     data: bytes = b""
@@ -59,8 +58,7 @@ class _Reading:
         return hashlib.sha256(self.data).hexdigest() if self.trouble is None else str(self.trouble)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Displaced:
+class _Displaced(Struct, frozen=True, kw_only=True):
     """A file that a command displaced; an editor may still hold it open and write into it."""
 
     path: Path

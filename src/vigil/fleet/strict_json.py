@@ -12,9 +12,10 @@ Source: RFC 8259 for the grammar.
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
+
+from msgspec import Struct
 
 Path = tuple[str | int, ...]
 
@@ -47,8 +48,7 @@ class JsonRefused(Exception):
         self.path = path
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Span:
+class Span(Struct, frozen=True, kw_only=True):
     """Where a value stands: its text is `text[start:end]`, and `key` is where its key starts.
 
     For an element of an array, and for the whole, `key` is `start`.
@@ -59,8 +59,7 @@ class Span:
     end: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Document:
+class Document(Struct, frozen=True, kw_only=True):
     """A text that was read: its value, and the span of each value in it by path."""
 
     value: Any

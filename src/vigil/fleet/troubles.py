@@ -22,6 +22,7 @@ _SEVERITIES: dict[TroubleKind, Severity] = {
     TroubleKind.CREDITS: "warning",
     TroubleKind.CLOCK: "warning",
     TroubleKind.STREAM: "warning",
+    TroubleKind.DISCONNECT: "error",
 }
 
 _KINDS = {
@@ -30,6 +31,7 @@ _KINDS = {
     TroubleKind.CREDITS: "credits_exhausted",
     TroubleKind.CLOCK: "clock_skewed",
     TroubleKind.STREAM: "private_stream_silent",
+    TroubleKind.DISCONNECT: "stops_die_with_connection",
 }
 
 
@@ -66,11 +68,9 @@ class TroubleLog:
             if incident.subject == SUBJECT
         }
         while True:
-            await self._arrived.wait()
             self._arrived.clear()
             while self._told:
-                kind = next(iter(self._told))
-                trouble = self._told.pop(kind)
+                kind, trouble = next(iter(self._told.items()))
                 name = _KINDS[kind]
                 if trouble.reason is not None:
                     await self._ledger.raise_incident(
@@ -83,3 +83,6 @@ class TroubleLog:
                 elif name in standing:
                     await self._ledger.resolve_incident(name, SUBJECT)
                     standing.discard(name)
+                if self._told[kind] is trouble:  # written; what came meanwhile is not
+                    del self._told[kind]
+            await self._arrived.wait()

@@ -6,8 +6,9 @@ takes its place: indicators of two different markets are never mixed.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from vigil.domain.market import Candle
 from vigil.strategies.candles import CandleAggregator, CandleBuilder
@@ -66,8 +67,7 @@ class Trend:
         self._slow.restore(slow)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
+class Reading(Struct, frozen=True, kw_only=True):
     """What the indicators say at a candle's close.
 
     Args:

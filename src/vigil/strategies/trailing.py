@@ -6,9 +6,10 @@ repeat itself while the answer to an earlier wish may still be under way.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
+
+from msgspec import Struct
 
 from vigil.trading.signal import Exit, MoveStop, OpenPosition
 
@@ -26,8 +27,7 @@ STEP_MIN = Decimal("0.0005")
 REPEAT_AFTER_MS = 10_000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StopRules:
+class StopRules(Struct, frozen=True, kw_only=True):
     """What the configuration says about an open position's stop.
 
     Args:

@@ -14,10 +14,9 @@ import asyncio
 import enum
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import assert_never
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from vigil.clock import Clock
 from vigil.errors import Misconfigured
@@ -93,8 +92,7 @@ class ChildStatus(Struct, frozen=True, kw_only=True):
     is_misconfigured: bool
 
 
-@dataclass(slots=True, kw_only=True)
-class _Child:
+class _Child(Struct, kw_only=True, eq=False):
     spec: ChildSpec
     since_s: float
     state: ChildState = ChildState.STOPPED

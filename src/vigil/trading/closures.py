@@ -267,11 +267,12 @@ class Closures(Struct, frozen=True, kw_only=True):
         return self._after(self._with_hold(scope, hold), now_ms)
 
     def reconciled(self, started_ms: int) -> "Closures":
-        """A good pass that began at `started_ms` has ended."""
+        """A good pass that began at `started_ms` has ended.
+
+        The end of a closure asks for one, which may well begin in the same millisecond.
+        """
         left = {
-            scope: ended_ms
-            for scope, ended_ms in self.reopened_ms.items()
-            if ended_ms >= started_ms
+            scope: ended_ms for scope, ended_ms in self.reopened_ms.items() if ended_ms > started_ms
         }
         return replace(self, reopened_ms=left)
 

@@ -81,18 +81,22 @@ def plan_entry(
 ) -> Plan:
     """A market entry that carries its stop and target, so that there is no naked moment."""
     entry_id, stop_id, target_id = intent_ids
-    label = make_label(author.strategy_id, entry_id)
-    draft = _Draft(
-        author=author, instrument_name=instrument_name, trade_id=f"t{entry_id}", stamp=stamp
+    entry = _first_row(
+        Role.ENTRY,
+        entry_id,
+        author=author,
+        trade_id=f"t{entry_id}",
+        instrument_name=instrument_name,
+        direction=approved.direction,
+        order_type=OrderType.MARKET,
+        amount=approved.amount,
+        stamp=stamp,
     )
-    exit_direction = approved.direction.opposite
-    rows = [
-        draft.row(Role.ENTRY, entry_id, approved.direction, OrderType.MARKET, approved.amount),
-        draft.stop(stop_id, exit_direction, approved.amount, approved.bracket.stop_price, label),
-    ]
+    direction, label = approved.direction.opposite, entry.label
+    rows = [entry, _stop(entry, stop_id, direction, approved.bracket.stop_price, label)]
     if approved.bracket.target_price is not None:
         price = approved.bracket.target_price
-        rows.append(draft.target(target_id, exit_direction, approved.amount, price, label))
+        rows.append(_target(entry, target_id, direction, price, label))
     request = OrderRequest(
         instrument_name=instrument_name,
         direction=approved.direction,
@@ -115,17 +119,22 @@ def plan_protection(
     """
     assert trade.stop_loss is not None
     stop_id, target_id = intent_ids
-    label = make_label(author.strategy_id, stop_id)
-    draft = _Draft(
+    direction = trade.side.opposite
+    first = _first_row(
+        Role.STOP,
+        stop_id,
         author=author,
-        instrument_name=trade.instrument_name,
         trade_id=trade.trade_id,
+        instrument_name=trade.instrument_name,
+        direction=direction,
+        order_type=OrderType.STOP_MARKET,
+        amount=trade.open_amount,
         stamp=stamp,
     )
-    direction = trade.side.opposite
-    rows = [draft.stop(stop_id, direction, trade.open_amount, trade.stop_loss, None)]
+    label = first.label
+    rows = [_stop(first, stop_id, direction, trade.stop_loss, None)]
     if trade.take_profit is not None:
-        rows.append(draft.target(target_id, direction, trade.open_amount, trade.take_profit, label))
+        rows.append(_target(first, target_id, direction, trade.take_profit, label))
     request = OrderRequest(
         instrument_name=trade.instrument_name,
         direction=direction,
@@ -146,21 +155,18 @@ def plan_close(
     trade: Trade, *, author: Author, intent_id: int, reason: ExitReason, stamp: Stamp
 ) -> Plan:
     """A reduce-only market order over what is still open of the trade."""
-    draft = _Draft(
-        author=author,
-        instrument_name=trade.instrument_name,
-        trade_id=trade.trade_id,
-        stamp=stamp,
-    )
-    row = draft.row(
+    first = _first_row(
         Role.CLOSE,
         intent_id,
-        trade.side.opposite,
-        OrderType.MARKET,
-        trade.open_amount,
-        reduce_only=True,
-        reason=reason.value,
+        author=author,
+        trade_id=trade.trade_id,
+        instrument_name=trade.instrument_name,
+        direction=trade.side.opposite,
+        order_type=OrderType.MARKET,
+        amount=trade.open_amount,
+        stamp=stamp,
     )
+    row = replace(first, reduce_only=True, reason=reason.value)
     request = OrderRequest(
         instrument_name=trade.instrument_name,
         direction=row.direction,
@@ -202,86 +208,66 @@ def plan_again(plan: Plan, *, stamp: Stamp) -> Plan:
     return Plan(request=request, orders=rows)
 
 
-class _Draft(Struct, frozen=True, kw_only=True):
-    """What all rows of one plan have in common."""
+def _first_row(
+    role: Role,
+    intent_id: int,
+    *,
+    author: Author,
+    trade_id: str,
+    instrument_name: str,
+    direction: Direction,
+    order_type: OrderType,
+    amount: Decimal,
+    stamp: Stamp,
+) -> OwnOrder:
+    """A row of a plan; the others are made of it, since most of what they say is the same."""
+    return OwnOrder(
+        label=make_label(author.strategy_id, intent_id),
+        intent_id=intent_id,
+        attempt=1,
+        strategy_id=author.strategy_id,
+        strategy_name=author.strategy_name,
+        role=role,
+        trade_id=trade_id,
+        instrument_name=instrument_name,
+        direction=direction,
+        order_type=order_type,
+        amount=amount,
+        created_ms=stamp.now_ms,
+        valid_until_ms=stamp.valid_until_ms,
+    )
 
-    author: Author
-    instrument_name: str
-    trade_id: str
-    stamp: Stamp
 
-    def row(
-        self,
-        role: Role,
-        intent_id: int,
-        direction: Direction,
-        order_type: OrderType,
-        amount: Decimal,
-        *,
-        price: Decimal | None = None,
-        trigger_price: Decimal | None = None,
-        reduce_only: bool = False,
-        parent_label: str | None = None,
-        reason: str | None = None,
-    ) -> OwnOrder:
-        return OwnOrder(
-            label=make_label(self.author.strategy_id, intent_id),
-            intent_id=intent_id,
-            attempt=1,
-            strategy_id=self.author.strategy_id,
-            strategy_name=self.author.strategy_name,
-            role=role,
-            trade_id=self.trade_id,
-            instrument_name=self.instrument_name,
-            direction=direction,
-            order_type=order_type,
-            amount=amount,
-            created_ms=self.stamp.now_ms,
-            valid_until_ms=self.stamp.valid_until_ms,
-            price=price,
-            trigger_price=trigger_price,
-            reduce_only=reduce_only,
-            parent_label=parent_label,
-            reason=reason,
-        )
+def _stop(
+    row: OwnOrder, intent_id: int, direction: Direction, price: Decimal, parent_label: str | None
+) -> OwnOrder:
+    return replace(
+        row,
+        label=make_label(row.strategy_id, intent_id),
+        intent_id=intent_id,
+        role=Role.STOP,
+        direction=direction,
+        order_type=OrderType.STOP_MARKET,
+        trigger_price=price,
+        reduce_only=True,
+        parent_label=parent_label,
+    )
 
-    def stop(
-        self,
-        intent_id: int,
-        direction: Direction,
-        amount: Decimal,
-        trigger_price: Decimal,
-        parent_label: str | None,
-    ) -> OwnOrder:
-        return self.row(
-            Role.STOP,
-            intent_id,
-            direction,
-            OrderType.STOP_MARKET,
-            amount,
-            trigger_price=trigger_price,
-            reduce_only=True,
-            parent_label=parent_label,
-        )
 
-    def target(
-        self,
-        intent_id: int,
-        direction: Direction,
-        amount: Decimal,
-        price: Decimal,
-        parent_label: str | None,
-    ) -> OwnOrder:
-        return self.row(
-            Role.TARGET,
-            intent_id,
-            direction,
-            OrderType.LIMIT,
-            amount,
-            price=price,
-            reduce_only=True,
-            parent_label=parent_label,
-        )
+def _target(
+    row: OwnOrder, intent_id: int, direction: Direction, price: Decimal, parent_label: str
+) -> OwnOrder:
+    return replace(
+        row,
+        label=make_label(row.strategy_id, intent_id),
+        intent_id=intent_id,
+        role=Role.TARGET,
+        direction=direction,
+        order_type=OrderType.LIMIT,
+        price=price,
+        reduce_only=True,
+        parent_label=parent_label,
+    )
 
 
 def _linked(row: OwnOrder) -> LinkedOrder:

@@ -30,15 +30,18 @@ from vigil.trading.signal import (
 
 DAY_MS = 86_400_000
 
-# What the exchange rejects once it rejects again at once: no funds, a closed book, a limit. Each
-# rejection in a row doubles the rest, up to the cap.
+# What the exchange rejects once it rejects again at once: no funds, a closed book, a limit. The
+# same goes for what never arrived, or was taken and found nobody to trade with. Each in a row
+# doubles the rest, up to the cap.
 REJECTION_REST_MS = 5_000
 REJECTION_REST_MS_MAX = 600_000
 _DOUBLINGS_MAX = 10
 
 # A close that was refused, or could not be sent, leaves the next word to the reconciler, which was
 # asked to look. Wishing again at every quote would be a storm, and so would be asking a locked
-# exchange every two seconds: each failure in a row doubles the rest, up to the cap.
+# exchange every two seconds: each failure in a row doubles the rest, up to the cap. One that was
+# carried out rests as well: its fills may still be on their way, and until they are booked the
+# trade looks as open as before.
 CLOSE_REST_MS = 2_000
 CLOSE_REST_MS_MAX = 60_000
 
@@ -49,12 +52,13 @@ class StrategyState(Struct, frozen=True, kw_only=True):
     Args:
         trade: Its open trade.
         entry: Its entry that is sent and not settled, or in doubt.
-        close: The order that is to close its trade, while it is sent and not settled.
-        close_retry_ms: Exchange time before which no further close is sent, because one failed.
+        close: The order that is to close its trade, while it is sent and not settled, or filled
+            and its fills not booked.
+        close_retry_ms: Exchange time before which no further close is sent after the last.
         close_failures: Closes of the trade in a row that failed.
         closed_trade_id: Its last trade; news of that one's orders is old news.
         last_exit_ms: Exchange time at which its last trade closed.
-        rejections: Entries in a row that the exchange rejected.
+        rejections: Entries in a row that were rejected, or ended without a fill.
         retry_ms: Exchange time before which no further entry is sent because of them.
         day: UTC day number of `trades_today`.
     """
@@ -270,8 +274,13 @@ def _with_trade(state: StrategyState, trade: Trade) -> StrategyState:
     known = state.trade
     if known is not None and known.trade_id != trade.trade_id:
         return state if not trade.is_open else _opened(state, trade)
+    if trade.is_open and known is not None:
+        close = state.close
+        if close is not None and close.status.is_final and trade.open_amount != known.open_amount:
+            close = None  # its fills are booked, and something is left
+        return replace(state, trade=trade, close=close)
     if trade.is_open:
-        return replace(state, trade=trade) if known is not None else _opened(state, trade)
+        return _opened(state, trade)
     if known is None and state.entry is not None and state.entry.trade_id == trade.trade_id:
         # Opened and closed before we looked: the trade still counts for its day.
         state = _opened(state, trade)
@@ -316,14 +325,15 @@ def _with_order(state: StrategyState, order: OwnOrder, now_ms: int) -> StrategyS
 def _with_close(state: StrategyState, order: OwnOrder, now_ms: int) -> StrategyState:
     if not order.status.is_final:
         return replace(state, close=order)
-    if order.status not in (OrderStatus.REJECTED, OrderStatus.FAILED):
-        return replace(state, close=None, close_retry_ms=None, close_failures=0)
+    has_filled = order.status is OrderStatus.FILLED or bool(order.filled_amount)
+    failures = 0 if has_filled else state.close_failures
+    rest_ms = _doubled(CLOSE_REST_MS, failures, at_most=CLOSE_REST_MS_MAX)
+    is_known = state.trade is not None and state.trade.trade_id == order.trade_id
     return replace(
         state,
-        close=None,
-        close_retry_ms=now_ms
-        + _doubled(CLOSE_REST_MS, state.close_failures, at_most=CLOSE_REST_MS_MAX),
-        close_failures=state.close_failures + 1,
+        close=order if order.status is OrderStatus.FILLED and is_known else None,
+        close_retry_ms=now_ms + rest_ms,
+        close_failures=0 if has_filled else failures + 1,
     )
 
 
@@ -331,9 +341,10 @@ def _doubled(rest_ms: int, times: int, *, at_most: int) -> int:
     return int(min(rest_ms * 2 ** min(times, _DOUBLINGS_MAX), at_most))
 
 
-def _rejected(state: StrategyState, now_ms: int) -> StrategyState:
+def _without_entry(state: StrategyState, now_ms: int) -> StrategyState:
     rest_ms = _doubled(REJECTION_REST_MS, state.rejections, at_most=REJECTION_REST_MS_MAX)
-    return replace(state, rejections=state.rejections + 1, retry_ms=now_ms + rest_ms)
+    retry_ms = now_ms + rest_ms
+    return replace(state, entry=None, rejections=state.rejections + 1, retry_ms=retry_ms)
 
 
 def _with_entry(state: StrategyState, order: OwnOrder, now_ms: int) -> StrategyState:
@@ -342,11 +353,10 @@ def _with_entry(state: StrategyState, order: OwnOrder, now_ms: int) -> StrategyS
         return state
     if state.trade is not None and state.trade.trade_id == order.trade_id:
         return state  # already counted as the trade that it opened
-    if order.status is OrderStatus.REJECTED:
-        return _rejected(replace(state, entry=None), now_ms)
-    if order.status.is_final and order.status is not OrderStatus.FILLED:
-        return replace(state, entry=None)
-    if order.status is OrderStatus.FILLED and known is None:
+    is_filled = order.status is OrderStatus.FILLED or bool(order.filled_amount)
+    if order.status.is_final and not is_filled:
+        return _without_entry(state, now_ms)
+    if order.status.is_final and known is None:
         return state  # its trade was opened and closed before this news came
     return replace(state, entry=order)
 

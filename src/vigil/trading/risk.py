@@ -76,7 +76,7 @@ class RiskView(Struct, frozen=True, kw_only=True):
             it is settled its whole size counts as filled.
         closure: Why the exchange takes no orders on the instrument now; None when it does.
         waited_ms: How long ago the quote arrived here, by our own clock alone.
-        retry_ms: Until when it rests because the exchange rejected its last entries.
+        retry_ms: Until when it rests because its last entries came to nothing.
         trades_today: Opened since 00:00 UTC, entries in doubt included.
     """
 
@@ -143,7 +143,7 @@ def _refuse_by_frequency(view: RiskView) -> Refused | None:
         return Refused(reason=Reason.COOLDOWN, detail=f"{left_s:.0f} s of cooldown left")
     if view.retry_ms is not None and view.now_ms < view.retry_ms:
         left_s = (view.retry_ms - view.now_ms) / 1000
-        detail = f"the exchange rejected the last entry, {left_s:.0f} s until another is sent"
+        detail = f"the last entry came to nothing, {left_s:.0f} s until another is sent"
         return Refused(reason=Reason.REJECTED_BEFORE, detail=detail)
     if view.trades_today >= view.limits.daily_trades_max:
         detail = f"{view.trades_today} trades today, {view.limits.daily_trades_max} allowed"
@@ -200,9 +200,11 @@ def _refuse_by_shape(intent: Enter) -> Refused | None:
 
 def _size(intent: Enter, view: RiskView) -> Approved | Refused:
     ticker, instrument = view.ticker, view.instrument
-    if instrument.kind is Kind.OPTION:
-        # A premium says nothing about the notional: sizing them needs a rule of its own.
-        return Refused(reason=Reason.BAD_INTENT, detail="options are not sized by notional")
+    if instrument.kind is not Kind.FUTURE:
+        # A premium or a spread says nothing about the notional, and what is bought of combos and
+        # of spot is no position in them: each would need a rule of its own.
+        detail = f"only futures and perpetuals are sized by notional, not {instrument.kind}s"
+        return Refused(reason=Reason.BAD_INTENT, detail=detail)
     is_buy = intent.direction is Direction.BUY
     price = ticker.best_ask_price if is_buy else ticker.best_bid_price
     if price is None or not price.is_finite() or price <= 0:

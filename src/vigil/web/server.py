@@ -5,16 +5,15 @@ import errno
 import importlib
 import socket
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import structlog
+from msgspec import Struct
 
 from vigil.clock import Clock
 from vigil.errors import Misconfigured
 from vigil.web.connections import ConnectionTable
 from vigil.web.operations import Operations
-from vigil.web.route import Context
 from vigil.web.security import Gate
 
 if TYPE_CHECKING:
@@ -26,8 +25,7 @@ _log = structlog.get_logger(__name__)
 BACKLOG = 100
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServerLimits:
+class ServerLimits(Struct, frozen=True, kw_only=True):
     """What one peer may cost us, in seconds and sockets.
 
     Args:
@@ -65,7 +63,8 @@ class ApiServer:
         proxied_names: Iterable[str] = (),
         limits: ServerLimits | None = None,
     ) -> None:
-        self._context = Context(operations=operations, clock=clock)
+        self._operations = operations
+        self._clock = clock
         self._host = host
         self._port = port
         self._token = token
@@ -101,12 +100,18 @@ class ApiServer:
         assert self._socket is not None, "bind comes first"
         # aiohttp's server takes 0.2 s to import; in a thread, the loop keeps turning meanwhile.
         border = await asyncio.to_thread(importlib.import_module, "vigil.web.border")
+        from vigil.web.route import Context  # noqa: PLC0415 - which came with it
+
         gate = Gate(
             host=self._host, port=self._port, token=self._token, proxied_names=self._proxied_names
         )
         limits = self._limits
         self._http = border.serve(
-            border.Border(context=self._context, gate=gate, handler_s=limits.handler_s)
+            border.Border(
+                context=Context(operations=self._operations, clock=self._clock),
+                gate=gate,
+                handler_s=limits.handler_s,
+            )
         )
         self._connections = ConnectionTable(
             self._http,
