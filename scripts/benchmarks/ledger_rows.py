@@ -32,9 +32,10 @@ from vigil.domain.order import (
 )
 from vigil.domain.portfolio import AccountSummary, Position
 from vigil.domain.trade import FillShare, Trade, TradeStatus, settle
+from vigil.ledger import intents
 from vigil.ledger.ledger import Ledger
 from vigil.ledger.queries import sql
-from vigil.ledger.rows import fill_currency, fill_row, order_row, trade_row
+from vigil.ledger.rows import fill_currency, fill_row, trade_row
 
 INSTRUMENTS = ("BTC_USDC-PERPETUAL", "ETH_USDC-PERPETUAL")
 
@@ -268,12 +269,7 @@ def _fill(order: OwnOrder, price: Decimal) -> Fill:
 
 
 def _insert(connection: sqlite3.Connection, history: _History) -> None:
-    for order in history.orders:
-        connection.execute(sql("orders.insert"), order_row(order) | {"close_reason": None})
-        connection.execute(
-            sql("orders.insert_id"),
-            {"order_id": order.order_id, "label": order.label, "spawned_by": None},
-        )
+    intents.insert(connection, history.orders)
     row = trade_row(history.trade) | {"closed_by": None, "idempotency_key": None}
     connection.execute(sql("trades.put"), row)
     for share in history.shares:

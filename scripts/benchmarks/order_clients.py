@@ -108,7 +108,6 @@ def _bare_ledger() -> sqlite3.Connection:
 
 
 async def _trade_with_vigil(url: str, name: str) -> None:
-    gc.set_threshold(*GC_THRESHOLDS)
     gc.set_threshold(*GC_THRESHOLDS)  # as `vigil run` does
     log = Path(f"{name}.log").open("w", encoding="utf-8")  # noqa: ASYNC230, SIM115 - for life
     configure_logging(level="info", log_format="auto", stream=log)
@@ -158,7 +157,7 @@ async def _trade_with_vigil(url: str, name: str) -> None:
                 request_pass=lambda _: None,
             ),
         )
-        account = AccountStream(books, on_overflow=lambda: None)
+        account = AccountStream(books, request_pass=lambda _: None)
 
         def take(event: ExchangeEvent) -> None:
             match event:
@@ -255,7 +254,7 @@ class _ForgetfulLedger:
 
     async def apply_orders(self, orders: Sequence[Order]) -> tuple[OwnOrder, ...]:
         return tuple(
-            replace(self._orders[order.label], status=OrderStatus.CANCELLED) for order in orders
+            replace(self._orders[order.label], status=OrderStatus.FILLED) for order in orders
         )
 
     async def open_incidents(self) -> tuple[Incident, ...]:

@@ -85,13 +85,13 @@ def order_frame(request_id: int, ticker: dict[str, Any]) -> bytes:
 def reply_frame(request: dict[str, Any]) -> bytes:
     """The exchange's answer to any request of either client.
 
-    An order is answered as cancelled without a fill: it ends there, and the next ticker finds the
-    strategy as free as this one did.
+    An order is answered as filled, and no trade is told of it: it ends there, and the next ticker
+    finds the strategy as free as this one did. One without a fill would make it rest.
     """
     params = request.get("params", {})
     match request["method"]:
         case "private/buy" | "private/sell":
-            result: Any = {"order": _cancelled(request, params), "trades": []}
+            result: Any = {"order": _filled(request, params), "trades": []}
         case "public/auth":
             result = {
                 "access_token": "bench",
@@ -123,7 +123,7 @@ def _notification(channel: str, data: Any) -> bytes:
     return orjson.dumps({"jsonrpc": "2.0", "method": "subscription", "params": params})
 
 
-def _cancelled(request: dict[str, Any], params: dict[str, Any]) -> dict[str, Any]:
+def _filled(request: dict[str, Any], params: dict[str, Any]) -> dict[str, Any]:
     at_ms = now_ms()
     return {
         "order_id": f"USDC-{request['id']}",
@@ -131,10 +131,9 @@ def _cancelled(request: dict[str, Any], params: dict[str, Any]) -> dict[str, Any
         "instrument_name": params["instrument_name"],
         "direction": request["method"].removeprefix("private/"),
         "order_type": params["type"],
-        "order_state": "cancelled",
-        "cancel_reason": "user_request",
+        "order_state": "filled",
         "amount": params["amount"],
-        "filled_amount": 0,
+        "filled_amount": params["amount"],
         "price": "market_price",
         "creation_timestamp": at_ms,
         "last_update_timestamp": at_ms,

@@ -49,7 +49,7 @@ find_python() {
 
 make_venv() {
     local python
-    python="$(find_python)"
+    python="$(find_python)" || exit # said here: a caller behind `||` has no `set -e`
     say "Making .venv with $("$python" --version) …"
     # What a broken or interrupted attempt left is of no use, and pip would not repair it.
     rm -rf "$venv"
@@ -82,7 +82,7 @@ prepare_environment() {
     local parts=("$@") extras=("${@:2}") wanted part missing="" list
     "$venv/bin/python" -c 'import pip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null ||
         make_venv
-    wanted="$(fingerprint)"
+    wanted="$(fingerprint)" || exit
     for part in "${parts[@]}"; do
         [[ "$(cat "$(stamp_of "$part")" 2>/dev/null)" == "$wanted" ]] || missing=yes
     done

@@ -5,20 +5,25 @@ by signals, by edits, and by a second client on the same exchange account.
 """
 
 import asyncio
+import contextlib
 import json
 import os
+import random
+import shutil
 import signal
 import socket
 import sqlite3
 import subprocess
 import sys
-import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import httpx
 import orjson
+
+# Whoever is run with this ends with the test run, even when that is killed.
+TIED = ["setpriv", "--pdeathsig", "KILL", "--"] if shutil.which("setpriv") else []
 
 CLIENT_ID = "vigil-paper"
 PATIENCE_S = 40.0
@@ -100,10 +105,17 @@ PLUGIN = """
 """
 
 
+# Below those that the kernel hands out by itself, or one could be gone before it is listened on.
+_PORTS = random.Random(os.getpid()).sample(range(20_000, 32_000), 12_000)
+
+
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """One that nobody listens on, and that this process names only once."""
+    while True:
+        port = _PORTS.pop()
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 class Process:
@@ -119,7 +131,7 @@ class Process:
         assert self._process is None or self._process.poll() is not None, "runs already"
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "vigil", *self.arguments],
+                [*TIED, sys.executable, "-m", "vigil", *self.arguments],
                 env=self.env,
                 stdout=log,
                 stderr=log,
@@ -162,10 +174,14 @@ class Process:
 async def eventually(
     look: Callable[[], Awaitable[Any]], *, what: str, within_s: float = PATIENCE_S
 ) -> Any:
-    """The first true value that `look` returns; a connection that is refused counts as not yet."""
-    deadline = time.monotonic() + within_s
+    """The first true value that `look` returns; a connection that is refused counts as not yet.
+
+    The loop's time is asked, which passes over what the machine kept from everybody: see `steady`.
+    """
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + within_s
     last: Any = None
-    while time.monotonic() < deadline:
+    while loop.time() < deadline:
         try:
             last = await look()
         except (httpx.TransportError, httpx.TimeoutException) as error:

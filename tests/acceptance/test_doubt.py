@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 from processes import CLIENT_ID, PaperAccount, Vigil, eventually, free_port, strategy, vigil_env
+from steady import MachineClock
 
-from vigil.clock import SystemClock
 from vigil.paper.server import PaperServer
 from vigil.paper.session.keys import CLIENT_SECRET
 from vigil.paper.venue import Venue
@@ -19,7 +19,7 @@ BTC = "BTC_USDC-PERPETUAL"
 
 @pytest.fixture
 async def exchange() -> AsyncIterator[PaperServer]:
-    clock = SystemClock()
+    clock = MachineClock()  # Vigil is another process here, and holds the two clocks together
     server = PaperServer(Venue(now_ms=clock.now_ms()), clock)
     await server.start()
     yield server

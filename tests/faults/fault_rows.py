@@ -111,6 +111,10 @@ ROWS = {
         "logging out leaves entries resting",
         "a stop cancels entries itself, and sees them gone before it leaves",
     ),
+    "E12": Row(
+        "somebody else trades or moves a position on the account",
+        "told as foreign; it is never taken for the end of a trade of ours",
+    ),
     "E19": Row(
         "an order is in neither the recent store nor the archive for a while",
         "not found is not absent before the proof is complete",

@@ -132,8 +132,8 @@ async def test_a_lost_entry_is_sent_again_by_nobody_before_it_is_proven_absent(
         (lost,) = agreement.entries()
         await rig.until(lambda: len(rig.brain.lives[-1].seen) > 5)
         assert agreement.entries() == [lost]
-        row = await rig.until(lambda: _if_failed(rig, lost), within_s=15)
-    await rig.until(lambda: the_trade(rig), within_s=15)
+        row = await rig.until(lambda: _if_failed(rig, lost))
+    await rig.until(lambda: the_trade(rig))
     first, second = agreement.entries()
     assert first == lost != second
     proof_ms = row.valid_until_ms + doubt.VALIDITY_MARGIN_MS + doubt.INDEXING_DELAY_MS
@@ -155,7 +155,10 @@ async def _if_failed(rig, label):
 
 @pytest.mark.fault("E2")
 @pytest.mark.parametrize("delay_s", [0.2, 0.6], ids=["in time", "past its time"])
-async def test_an_entry_that_is_only_late_is_found_or_never_carried_out(rig, agreement, delay_s):
+async def test_an_entry_that_is_only_late_is_found_or_never_carried_out(
+    rig, agreement, monkeypatch, delay_s
+):
+    monkeypatch.setattr(execution, "ORDER_VALIDITY_MS", 1_000 if delay_s == 0.2 else 300)
     rig.server.faults.arm("delay-request", method="private/buy", delay_s=delay_s)
     assert isinstance(await enter(rig), Unknown)
     await rig.reconcile()

@@ -106,6 +106,30 @@ async def test_executions_of_which_no_fill_is_known_are_told(ledger, make):
 
 
 @pytest.mark.parametrize(
+    ("entries", "is_strange"),
+    [
+        pytest.param([], False, id="nothing"),
+        pytest.param([entry(2)], False, id="an execution that is known"),
+        pytest.param([entry(2), entry(3)], True, id="one that is not"),
+        pytest.param([entry(2), entry(3, timestamp_ms=999)], False, id="one from before"),
+        pytest.param([entry(3, instrument_name="X")], False, id="one in another instrument"),
+        pytest.param([entry(3, entry_type="settlement", trade_id=None)], False, id="a settlement"),
+        pytest.param([entry(3, entry_type="delivery", trade_id=None)], True, id="a delivery"),
+        pytest.param([entry(3, entry_type="never heard of")], True, id="a strange word"),
+        pytest.param([entry(2, trade_id=None)], True, id="an execution without a name"),
+        pytest.param([entry(2, entry_type="correction")], True, id="more of a known execution"),
+    ],
+)
+async def test_what_could_have_moved_a_position_unknown_to_us_is_told(
+    ledger, make, entries, is_strange
+):
+    await ledger.apply_fills([make.fill(2)])
+    await ledger.account_log.store("USDC", entries)
+    assert await ledger.account_log.has_strange(NAME, 1_000) is is_strange
+    assert await ledger.account_log.searched(ACCOUNT_LOG) == {}
+
+
+@pytest.mark.parametrize(
     ("first", "second", "kept"),
     [
         pytest.param((10, 20), (15, 30), (10, 30), id="goes on"),

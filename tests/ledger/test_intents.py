@@ -53,6 +53,19 @@ async def test_linked_orders_end_with_a_parent_that_never_traded(
     assert (stop.status, target.status) == (children, children)
 
 
+async def test_an_order_is_short_of_fills_until_they_make_what_it_filled(ledger, make):
+    await ledger.commit_orders(make.bracket())
+    assert await ledger.orders_short_of_fills() == ()
+    filled = make.order(make.entry(), "A", S.FILLED, filled_amount=make.entry().amount)
+    await ledger.apply_orders([filled])
+    for number in range(3):
+        assert [order.label for order in await ledger.orders_short_of_fills()] == [
+            make.entry().label
+        ]
+        await ledger.apply_fills([make.fill(number, make.entry())])
+    assert await ledger.orders_short_of_fills() == (), "a third of 0.03 thrice, to the digit"
+
+
 async def test_the_exchanges_word_of_a_dead_parent_ends_its_linked_orders_too(ledger, make):
     await ledger.commit_orders(make.bracket())
     dead = make.order(make.entry(), "A", S.CANCELLED, cancel_reason="user_request")
@@ -291,3 +304,23 @@ async def test_the_time_of_the_newest_news_is_kept(ledger, make):
         order = make.order(make.entry(), "A", S.OPEN, last_update_timestamp_ms=at_ms)
         await ledger.apply_orders([order])
     assert (await ledger.order(make.entry().label)).heard_ms == 7_000
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 4, 7])
+def test_any_number_of_orders_is_committed_at_once_each_with_its_own_words(count, world, make):
+    orders = [
+        make.close(
+            label=f"vg-many-{number}-1", intent_id=number, trade_id="many",
+            order_id=f"X-{number}", reason="strategy_stop",
+        )
+        if number % 2
+        else make.entry(label=f"vg-many-{number}-1", intent_id=number, trade_id="many")
+        for number in range(1, count + 1)
+    ]  # fmt: skip
+    world.execute("BEGIN")
+    intents.insert(world, orders)
+    stored = intents.load_of_trade(world, "many")
+    labels = [intents.own_label(world, "", order.order_id) for order in orders if order.order_id]
+    world.execute("ROLLBACK")
+    assert stored == tuple(orders)
+    assert labels == [order.label for order in orders if order.order_id]

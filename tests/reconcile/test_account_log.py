@@ -32,7 +32,13 @@ def entry(user_seq, change="1", balance=None, currency="USDC", **changes):
 
 
 def gap(after, before, currency="USDC"):
-    return Gap(currency=currency, after_seq=after, before_seq=before)
+    return Gap(
+        currency=currency,
+        after_seq=after,
+        before_seq=before,
+        from_ms=NOW_MS + after,
+        until_ms=NOW_MS + before,
+    )
 
 
 @pytest.mark.parametrize(

@@ -53,8 +53,9 @@ async def test_all_that_happened_is_in_the_drop_copy_in_every_currency(rig, ofte
 
 
 @pytest.mark.fault("E5")
-async def test_the_log_is_read_once_an_interval_and_not_at_every_pass_or_session(rig):
+async def test_the_log_is_read_once_an_interval_and_not_at_every_pass_or_session(rig, monkeypatch):
     """Eight calls in a burst, then one a second; 10028 would end the session. FAULTS E5."""
+    monkeypatch.setattr(drop_copy, "LOG_SPACING_S", 3_600.0)
     await rig.reconcile()
     first = readings(rig)
     assert 0 < first <= drop_copy.CURRENCIES_MAX
@@ -145,8 +146,12 @@ async def tampered(rig, often, monkeypatch):
     return tamper
 
 
+def without_6003(entries):
+    return [one for one in entries if one.user_seq != 6003]
+
+
 async def test_a_gap_is_told_once_a_second_reading_does_not_fill_it(rig, tampered):
-    tampered(lambda entries: entries[:2] + entries[3:])
+    tampered(without_6003)
     await rig.reconcile()
     assert await rig.incidents() == {}, "an entry may just be late"
     await rig.reconcile()
@@ -157,12 +162,80 @@ async def test_a_gap_is_told_once_a_second_reading_does_not_fill_it(rig, tampere
 
 
 async def test_an_entry_that_was_only_late_is_no_gap(rig, tampered):
-    tampered(lambda entries: entries[:2] + entries[3:])
+    tampered(without_6003)
     await rig.reconcile()
     tampered(lambda entries: entries)
     await rig.reconcile()
     await rig.reconcile()
     assert await rig.incidents() == {}
+    assert at_exchange(rig) <= await kept(rig)
+
+
+async def test_a_gap_that_was_told_is_asked_for_again_and_over_once_it_is_read(
+    rig, tampered, monkeypatch
+):
+    """Later readings begin after it; a fresh process knows of it as well."""
+    monkeypatch.setattr(drop_copy, "LOG_OVERLAP_MS", 0)
+    tampered(without_6003)
+    for _ in range(2):
+        await rig.reconcile()
+    assert set(await rig.incidents()) == {"account_log_gap USDC 6002"}
+    rig.connect(rig.new_reconciler(0.0))
+    for _ in range(3):
+        await rig.reconcile()
+    assert set(await rig.incidents()) == {"account_log_gap USDC 6002"}
+    searched = await rig.ledger.account_log.searched(ACCOUNT_LOG)
+    tampered(lambda entries: entries)
+    await rig.reconcile()
+    assert await rig.incidents() == {}
+    assert at_exchange(rig) <= await kept(rig)
+    again = await rig.ledger.account_log.searched(ACCOUNT_LOG)
+    assert again["USDC"].since_ms == searched["USDC"].since_ms
+    asked = readings(rig)
+    await rig.reconcile()
+    assert readings(rig) - asked == len(again), "what is whole is not asked for again"
+
+
+async def test_an_old_gap_waits_for_a_person(rig, tampered, monkeypatch):
+    tampered(without_6003)
+    for _ in range(2):
+        await rig.reconcile()
+    monkeypatch.setattr(drop_copy, "LOG_OVERLAP_MS", 0)
+    monkeypatch.setattr(drop_copy, "SLICE_MS", 0)
+    tampered(lambda entries: entries)
+    await rig.reconcile()
+    assert set(await rig.incidents()) == {"account_log_gap USDC 6002"}
+
+
+async def test_with_many_currencies_each_has_its_turn(rig, often, monkeypatch):
+    monkeypatch.setattr(drop_copy, "CURRENCIES_MAX", 1)
+    for _ in range(4):
+        await rig.reconcile()
+    asked = [request.params["currency"] for _, request in rig.venue.asked if request.method == LOG]
+    assert len(asked) == 4
+    assert len(set(asked[:3])) == 3
+
+
+async def test_a_stretch_that_is_too_much_at_once_is_read_in_smaller_parts(rig, often, monkeypatch):
+    """A day of a busy account may take longer to read than a reading may take."""
+    await rig.enter()
+    await rig.reconcile()
+    rig.sql("UPDATE searches SET since_ms = 0, complete_ms = complete_ms - 86400000 * 2")
+    rig.sql("DELETE FROM account_log")
+    rig.connect(rig.new_reconciler(0.0))
+    honest, spans = rig.client.transaction_log, []
+
+    async def slow(currency, start_ms, end_ms):
+        spans.append(end_ms - start_ms)
+        if end_ms - start_ms > 86_400_000 / 3:
+            raise TimeoutError
+        return await honest(currency, start_ms, end_ms)
+
+    monkeypatch.setattr(rig.client, "transaction_log", slow)
+    for _ in range(12):
+        await rig.reconcile()
+        if at_exchange(rig) <= await kept(rig):
+            break
     assert at_exchange(rig) <= await kept(rig)
 
 

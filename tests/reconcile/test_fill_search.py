@@ -77,7 +77,7 @@ async def test_the_currency_of_an_order_in_doubt_is_in_play_though_no_strategy_t
     outcome = await rig.desk.enter(approved, instrument_name=INVERSE, author=author)
     assert isinstance(outcome, Unknown)
     one = rig.new_reconciler()
-    one._fills._instrument_names = lambda: ()
+    one._passes._fills._instrument_names = lambda: ()
     rig.connect(one)
     sent = len(rig.venue.asked)
     await rig.reconcile()
@@ -164,6 +164,9 @@ async def test_a_witness_that_cannot_be_asked_proves_nothing_lost(rig, at_once, 
     await restarted(rig)
     assert (await rig.reconcile("start")).outcome == "ok"
     assert rig.histories == []
+    without_fills(rig, monkeypatch, rig.witness)
+    await rig.reconcile()
+    assert "is not known to the exchange any more" in rig.authority.refusal, "asked again"
 
 
 async def test_a_fill_that_has_just_come_is_not_asked_for_yet(rig, monkeypatch):

@@ -7,7 +7,8 @@ import pytest
 
 from rig import ACTS, HTTP, LINEAR, SETTLE_MS
 from vigil.domain.order import Role
-from vigil.reconcile import drift, reconciler
+from vigil.fleet.dispatch import FAILED_PASSES_MAX
+from vigil.reconcile import passes, readings, reconciler
 from vigil.supervision.restarts import ChildSpec
 
 READS = [
@@ -122,6 +123,36 @@ async def test_a_pass_that_takes_too_long_is_given_up(rig, monkeypatch):
     assert (run.outcome, run.reason) == ("skipped", "no complete reading in 0.1 s")
 
 
+async def test_a_pass_that_breaks_is_on_record_and_counts_as_failed(rig, monkeypatch):
+    """However often the supervisor starts it anew, nothing is opened on what it cannot compare."""
+    await rig.reconcile()
+    assert rig.authority.refusal is None
+
+    def broken(*readings):
+        raise ZeroDivisionError("a bug")
+
+    with monkeypatch.context() as bug:
+        bug.setattr(passes, "compare", broken)
+        for _ in range(FAILED_PASSES_MAX):
+            with pytest.raises(ZeroDivisionError):
+                await rig.reconcile()
+    (recorded, *_) = await rig.ledger.reconciliation_runs()
+    assert (recorded.outcome, recorded.reason) == ("failed", "ZeroDivisionError: a bug")
+    assert rig.reconciler.last_run == recorded
+    assert "ZeroDivisionError" in rig.authority.refusal
+    await rig.reconcile()
+    assert rig.authority.refusal is None
+
+
+async def test_a_pass_that_acts_to_its_last_round_is_not_settled(rig, monkeypatch):
+    """Nobody has looked at what that led to."""
+    monkeypatch.setattr(passes, "ROUNDS_MAX", 1)
+    await disturbed(rig)
+    run = await rig.reconcile()
+    assert run.remedies != ()
+    assert run.is_unsettled
+
+
 async def test_without_a_session_a_pass_is_skipped_and_on_record(rig):
     await rig.supervisor.remove_child("session")
     run = await rig.reconcile()
@@ -190,7 +221,7 @@ async def test_however_often_a_pass_is_asked_for_they_are_spaced(rig, loop, monk
 
 
 async def test_what_was_left_unsettled_is_looked_at_again_soon(rig, loop, monkeypatch):
-    monkeypatch.setattr(drift, "SETTLE_MS", 500)
+    monkeypatch.setattr(readings, "SETTLE_MS", 500)
     trade = await rig.enter()
     loop(60.0)
     await rig.until(lambda: any(not run.is_unsettled for run in rig.runs))

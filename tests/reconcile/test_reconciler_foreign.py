@@ -7,7 +7,9 @@ import pytest
 from rig import BUY, ETHER, INVERSE, LINEAR, LOT, SELL
 from vigil.deribit.outcome import Unknown
 from vigil.domain.order import OrderType, Role
+from vigil.domain.trade import ExitReason, PnlSource
 from vigil.paper.account.orders import OrderForm
+from vigil.reconcile import drop_copy
 from vigil.trading.execution import Author
 
 AUTHOR = Author(strategy_id="s", strategy_name="Scripted")
@@ -46,6 +48,68 @@ async def test_a_foreign_part_of_a_shared_position_leaves_our_trade_as_it_is(rig
     assert run.drifts == (f"foreign position 0.2 in {LINEAR}",)
     assert await rig.trade(trade.trade_id) == trade
     await rig.assert_agreement(**{LINEAR: Decimal("0.2")})
+
+
+@pytest.mark.fault("E12")
+@pytest.mark.parametrize("others", ["0.2", "0.5", "1"], ids=["less", "as much", "more"])
+async def test_a_position_from_before_our_trade_the_other_way_is_not_taken_for_its_end(
+    rig, monkeypatch, others
+):
+    """Together they look like less than we know, and no fill says why: the log does."""
+    monkeypatch.setattr(drop_copy, "LOG_SPACING_S", 0.0)
+    rig.connect(rig.new_reconciler(0.0))
+    await rig.person.call(
+        "private/buy", instrument_name=LINEAR, amount=Decimal(others), type="market"
+    )
+    await rig.reconcile()
+    approved = await rig.approved(LINEAR, SELL, target=None)
+    await rig.desk.enter(approved, instrument_name=LINEAR, author=AUTHOR)
+    (trade,) = await rig.until(lambda: open_trades(rig))
+    for _ in range(2):
+        await rig.reconcile()
+        assert await rig.trade(trade.trade_id) == trade
+    assert rig.authority.refusal is None
+    rig.connect(rig.new_reconciler(0.0))
+    run = await rig.reconcile("start")
+    assert f"foreign position {others} in {LINEAR}" in run.drifts
+    told = set(await rig.incidents())
+    assert f"foreign_position {LINEAR}" in told
+    assert not {one for one in told if one.startswith(("size_unexpl", "positions_vanished"))}
+    assert rig.authority.refusal is None
+    await rig.person.call("private/buy", instrument_name=LINEAR, amount=LOT[LINEAR], type="market")
+    await rig.until_reconciled(lambda: not rig.sql(OPEN))
+    closed = await rig.trade(trade.trade_id)
+    assert (closed.exit_reason, closed.pnl_source) == (ExitReason.MANUAL, PnlSource.FILLS)
+
+
+OPEN = "SELECT 1 FROM trades WHERE status = 'open'"
+
+
+async def open_trades(rig):
+    return (await rig.ledger.open_trades()).trades
+
+
+async def test_an_order_that_ends_while_the_lists_are_read_is_no_stranger(rig, monkeypatch):
+    """The list still has it, and the ledger has heard of its end."""
+    trade = await rig.enter()
+    await rig.reconcile()
+    honest = rig.client.open_orders
+
+    async def overtaken():
+        found = await honest()
+        rig.price(LINEAR, trade.take_profit + 100)
+        await rig.closed(trade.trade_id)
+        return found
+
+    acts = rig.venue.acts()
+    with monkeypatch.context() as slow:
+        slow.setattr(rig.client, "open_orders", overtaken)
+        run = await rig.reconcile()
+    assert run.drifts == ()
+    assert rig.venue.acts() == acts
+    assert await rig.incidents() == {}
+    await rig.reconcile()
+    await rig.assert_agreement()
 
 
 async def test_an_incident_of_an_earlier_process_ends_when_its_cause_is_gone(rig):

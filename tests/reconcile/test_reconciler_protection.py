@@ -166,6 +166,31 @@ async def test_where_a_pair_is_refused_the_stop_is_placed_alone(rig):
     await rig.assert_agreement()
 
 
+async def test_a_pair_that_was_not_sent_is_no_pair_that_was_refused(rig):
+    """A stop placed alone would stay alone, and the target never come back."""
+    trade = await rig.enter()
+    await cancel_by_hand(rig, trade, Role.TARGET)
+    rig.venue.refuse("private/cancel", 10045, "can_not_cancel_liquidation_order")
+    await rig.reconcile()
+    await rig.reconcile()
+    assert len(rig.resting()) == 2
+    assert "protection_refused t1" not in await rig.incidents()
+    await rig.assert_agreement()
+
+
+async def test_what_is_closed_while_it_is_protected_is_nothing_to_tell_people_of(rig):
+    trade = await rig.enter()
+    await cancel_by_hand(rig, trade, Role.STOP, Role.TARGET)
+    close = {"instrument_name": LINEAR}
+    rig.venue.before("private/sell", lambda _: rig.server.deeds.do("close-by-hand", **close))
+    run = await rig.reconcile()
+    assert f"trade {trade.trade_id}: nothing left to protect" in run.remedies
+    assert rig.venue.acts().count("private/sell") == 1
+    assert rig.sql("SELECT kind FROM incidents WHERE kind = 'protection_refused'") == []
+    await rig.reconcile()
+    assert not (await rig.trade(trade.trade_id)).is_open
+
+
 async def test_a_stop_that_stays_refused_is_one_incident_until_it_rests(rig):
     trade = await rig.enter()
     await cancel_by_hand(rig, trade, Role.STOP, Role.TARGET)
@@ -250,11 +275,8 @@ async def has_status(rig, trade, role, status):
     return (await rig.rows(trade.trade_id))[role].status is status
 
 
-@pytest.mark.fault("E34")
-async def test_a_stop_in_a_state_that_nobody_knows_is_left_alone_and_looked_at_again(rig):
-    """Placing another could be one too many, and taking it for granted none at all."""
-    trade = await rig.enter()
-    before = {order.order_id for order in rig.resting()}
+def hibernating(rig):
+    """Whatever the exchange lists is in a state that nobody knows."""
     rig.server.faults.arm(
         "mutate-reply",
         method="private/get_open_orders",
@@ -263,13 +285,44 @@ async def test_a_stop_in_a_state_that_nobody_knows_is_left_alone_and_looked_at_a
         value="hibernating",
         count=100,
     )
-    run = await rig.reconcile()
-    assert run.is_unsettled
-    assert run.remedies == ()
+
+
+@pytest.mark.fault("E34")
+async def test_a_stop_in_a_state_that_nobody_knows_is_left_alone_and_told_of(rig):
+    """Placing another could be one too many, and taking it for granted none at all."""
+    trade = await rig.enter()
+    before = {order.order_id for order in rig.resting()}
+    hibernating(rig)
+    for count in (1, 2):
+        run = await rig.reconcile()
+        assert run.remedies == ()
+        incident = (await rig.incidents())[f"stop_unreadable {trade.trade_id}"]
+        assert incident.count == count
+    assert "order_state 'hibernating'" in incident.message
     assert rig.venue.acts() == ["private/buy"]
     assert {order.order_id for order in rig.resting()} == before
     assert rig.suspicions == []
     rig.server.faults.clear()
     assert not (await rig.reconcile()).is_unsettled
+    assert await rig.incidents() == {}
     await rig.assert_agreement()
     assert (await rig.trade(trade.trade_id)).is_open
+
+
+@pytest.mark.fault("E34")
+async def test_a_stop_in_a_state_that_nobody_knows_and_that_should_have_fired_is_made_up_for(rig):
+    """Its trigger was moved away, and its state says nothing: the price is beyond the stop."""
+    trade = await rig.enter()
+    stop = (await rig.rows(trade.trade_id))[Role.STOP]
+    await rig.person.call(
+        "private/edit", order_id=stop.order_id, amount=stop.amount, trigger_price=90_000
+    )
+    hibernating(rig)
+    rig.price(LINEAR, trade.stop_loss - 30)
+    await rig.until(lambda: rig.mark(LINEAR) < trade.stop_loss)
+    await rig.reconcile()
+    closed = await rig.closed(trade.trade_id)
+    assert (closed.exit_reason, rig.position(LINEAR)) == (ExitReason.SL_HIT, 0)
+    rig.server.faults.clear()
+    await rig.reconcile()
+    await rig.assert_agreement()

@@ -147,7 +147,9 @@ async def test_the_loop_restores_it_within_seconds_of_the_reconnect(rig):
     await rig.reconcile()
     rig.supervisor.add_child(ChildSpec(name="reconciler", start=rig.reconciler.run))
     await rig.drop_session()
-    await rig.until(lambda: len(rig.resting()) == 2, within_s=5)
+    live_s = rig.clock.elapsed_s()
+    await rig.until(lambda: len(rig.resting()) == 2)
+    assert rig.clock.elapsed_s() - live_s < 5
 
 
 @pytest.fixture
@@ -198,3 +200,29 @@ async def test_without_it_the_entry_and_its_protection_outlive_the_connection(ri
     await rig.reconcile("reconnect")
     assert {order.order_id for order in rig.resting()} == before
     assert (await rig.trade(trade.trade_id)).open_amount == LOT[LINEAR] > Decimal(0)
+
+
+@pytest.mark.fault("E34")
+async def test_what_a_stop_placed_in_a_strange_state_is_cancelled_before_the_close(
+    rig, monkeypatch
+):
+    """Recorded as gone, it would go on working beside the close."""
+    trade = await with_stop_limit(rig, monkeypatch, LINEAR, BUY)
+    rig.price(LINEAR, trade.stop_loss - 300)
+    stop = await rig.until(lambda: fired(rig, trade))
+    honest = rig.client.orders_by_label
+
+    async def strange(currency, label):
+        return tuple(
+            replace(one, status=OrderStatus.UNKNOWN) for one in await honest(currency, label)
+        )
+
+    monkeypatch.setattr(rig.client, "orders_by_label", strange)
+    await rig.reconcile()
+    await rig.closed(trade.trade_id)
+    assert rig.resting() == []
+    assert (
+        await rig.ledger.order(stop.label)
+    ).reason != "fired, and what it placed is gone without a fill"
+    await rig.reconcile()
+    await rig.assert_agreement()

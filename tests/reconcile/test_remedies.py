@@ -8,12 +8,21 @@ from msgspec.structs import replace
 from structlog.testing import capture_logs
 
 from rig import BUY, ETHER, LINEAR
-from vigil.domain.order import Direction, Order, OrderStatus, OrderType, OwnOrder, Role
+from vigil.domain.order import (
+    Direction,
+    Order,
+    OrderStatus,
+    OrderType,
+    OwnOrder,
+    Role,
+    StrangeWord,
+)
 from vigil.domain.trade import Trade, TradeStatus
 from vigil.reconcile import drift as kinds
-from vigil.reconcile.drift import Drift
+from vigil.reconcile.drift import Drift, describe, is_mended_by_us
 from vigil.reconcile.exits import ExplainedExit
-from vigil.reconcile.remedies import Remedies, describe, is_mended_by_us
+from vigil.reconcile.notices import Notices
+from vigil.reconcile.remedies import Remedied, Remedies
 
 TRADE = Trade(
     trade_id="t1",
@@ -80,6 +89,7 @@ MENDED: list[tuple[Drift, str]] = [
     (kinds.Silent(order=ROW), "order USDC-1 vg-s-1-1 rests in the ledger only"),
     (kinds.Stillborn(order=ROW), "linked order vg-s-1-1 never came to life"),
 ]
+ON_A_TRADE = (kinds.Naked, kinds.Targetless, kinds.Crossed, kinds.Unfilled, kinds.Misfit)
 TOLD: list[tuple[Drift, str]] = [
     (kinds.Vanished(trade=TRADE), "orphan trade t1: not at the exchange, no fill found"),
     (
@@ -87,6 +97,12 @@ TOLD: list[tuple[Drift, str]] = [
         "trade t1: 0.005 missing, no fill found",
     ),
     (kinds.Unprotectable(trade=TRADE), "trade t1: has no stop_loss, so none can be placed"),
+    (
+        kinds.Unreadable(
+            trade=TRADE, order=replace(ORDER, strange_words=(StrangeWord("order_state", "asleep"),))
+        ),
+        "trade t1: nobody can tell whether stop USDC-1 protects it, order_state 'asleep'",
+    ),
     (
         kinds.ForeignPosition(instrument_name=ETHER, size=Decimal(-2)),
         f"foreign position -2 in {ETHER}",
@@ -153,6 +169,7 @@ class Strange:
 
     def __init__(self) -> None:
         self.booked: list[tuple[Order, ...]] = []
+        self.told: list[tuple[str, str]] = []
 
     async def orders_by_label(self, currency: str, label: str) -> tuple[Order, ...]:
         assert (currency, label) == ("USDC", ROW.label)
@@ -161,11 +178,64 @@ class Strange:
     async def book_orders(self, orders: tuple[Order, ...]) -> None:
         self.booked.append(orders)
 
+    async def tell(self, kind: str, subject: str, message: str) -> None:
+        self.told.append((kind, subject))
+
 
 @pytest.mark.parametrize("drift", [kinds.Silent(order=ROW), kinds.Stillborn(order=ROW)])
-async def test_an_order_told_in_a_strange_word_is_not_recorded_as_gone(drift: Drift) -> None:
+async def test_an_order_told_in_a_strange_word_is_told_of_and_not_recorded_as_gone(
+    drift: Drift,
+) -> None:
     strange: Any = Strange()
-    remedies = Remedies(ledger=strange, books=strange, desk=strange, exchange=strange)
+    remedies = Remedies(
+        ledger=strange, books=strange, desk=strange, exchange=strange, notices=strange
+    )
     remedied = await remedies.apply(drift)
     assert not remedied.is_done
     assert len(strange.booked) == 1
+    assert strange.told == [("order_unreadable", ROW.label)]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param({"status": TradeStatus.CLOSED}, id="closed"),
+        pytest.param({"open_amount": Decimal("0.005")}, id="closed in part"),
+        pytest.param({"stop_loss": Decimal(94_100)}, id="its stop moved"),
+    ],
+)
+@pytest.mark.parametrize(
+    "drift",
+    [drift for drift, _ in MENDED if isinstance(drift, ON_A_TRADE)],
+    ids=lambda drift: type(drift).__name__,
+)
+async def test_nothing_is_sent_for_a_trade_that_has_changed_since_the_look(
+    drift: Drift, change: dict[str, Any]
+) -> None:
+    """It could take another strategy's part of the position."""
+
+    class Ledger:
+        async def trade(self, trade_id: str) -> Trade:
+            assert trade_id == "t1"
+            return replace(TRADE, **change)
+
+    nobody: Any = None
+    remedies = Remedies(ledger=Ledger(), books=nobody, desk=nobody, exchange=nobody, notices=nobody)
+    remedied = await remedies.apply(drift)
+    assert remedied == Remedied(line="trade t1 has changed meanwhile")
+
+
+async def test_an_order_that_rests_though_no_list_shows_it_is_not_done_with(rig):
+    """It would be asked after at every pass, and each of them call itself settled."""
+    trade = await rig.enter()
+    own = (await rig.rows(trade.trade_id))[Role.STOP]
+    remedies = Remedies(
+        ledger=rig.ledger,
+        books=rig.books,
+        desk=rig.desk,
+        exchange=rig.client,
+        notices=Notices(rig.ledger),
+    )
+    remedied = await remedies.apply(kinds.Silent(order=own))
+    assert not remedied.is_done
+    assert (await rig.ledger.order(own.label)).status is OrderStatus.UNTRIGGERED

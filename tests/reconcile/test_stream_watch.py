@@ -117,6 +117,71 @@ async def test_a_stop_that_only_the_session_denies_is_left_where_it_rests(rig, m
     await rig.assert_agreement()
 
 
+def denied_by_both(rig, monkeypatch):
+    """Both roads list no orders any more."""
+
+    async def nothing():
+        return ()
+
+    for reader in (rig.client, rig.witness):
+        monkeypatch.setattr(reader, "open_orders", nothing)
+
+
+@pytest.mark.fault("E20")
+@pytest.mark.parametrize("is_first_pass", [False, True], ids=["later", "first pass"])
+async def test_a_stop_that_both_roads_deny_and_that_rests_by_its_state_is_left_where_it_rests(
+    rig, monkeypatch, is_first_pass
+):
+    """Placed again at every pass, the position would be bare for a moment each time."""
+    trade = await rig.enter()
+    await rig.reconcile()
+    if is_first_pass:
+        rig.connect(rig.new_reconciler())
+    acts, resting = rig.venue.acts(), {order.order_id for order in rig.resting()}
+    with monkeypatch.context() as sick:
+        denied_by_both(rig, sick)
+        for _ in range(3):
+            run = await rig.reconcile()
+            assert (run.drifts, run.remedies, run.is_unsettled) == ((), (), True)
+        stop = (await rig.rows(trade.trade_id))[Role.STOP]
+        assert stop.label in (await rig.incidents())["orders_denied "].message
+    assert rig.venue.acts() == acts
+    assert {order.order_id for order in rig.resting()} == resting
+    assert rig.suspicions == [], "another session would not mend that"
+    assert (await rig.reconcile()).drifts == ()
+    assert await rig.incidents() == {}
+    await rig.assert_agreement()
+
+
+@pytest.mark.fault("E20")
+async def test_while_lists_are_empty_a_stop_that_is_gone_is_placed_again_once(rig, monkeypatch):
+    trade = await rig.enter()
+    await rig.reconcile()
+    with monkeypatch.context() as sick:
+        denied_by_both(rig, sick)
+        for row in (await rig.rows(trade.trade_id)).values():
+            if row.status.is_resting:
+                await rig.person.call("private/cancel", order_id=row.order_id)
+        for _ in range(4):
+            await rig.reconcile()
+        assert len(rig.resting()) == 2
+        assert rig.venue.acts().count("private/sell") == 1
+    await rig.reconcile()
+    await rig.assert_agreement()
+
+
+async def test_a_stop_of_which_nobody_can_say_a_state_is_placed_again(rig, monkeypatch):
+    trade = await rig.enter()
+    await rig.reconcile()
+    mute(rig)
+    stop = (await rig.rows(trade.trade_id))[Role.STOP]
+    await rig.person.call("private/cancel", order_id=stop.order_id)
+    rig.venue.refuse("private/get_order_state", 13028, "temporarily_unavailable")
+    await rig.reconcile()
+    await rig.reconcile()
+    await rig.assert_agreement()
+
+
 async def test_a_stop_that_both_roads_deny_is_placed_again(rig, monkeypatch):
     trade = await rig.enter()
     await rig.reconcile()

@@ -89,6 +89,7 @@ async def test_what_both_roads_deny_and_the_log_does_not_is_never_closed(rig, he
 
 async def test_a_log_that_was_not_read_since_ends_no_trade(rig, monkeypatch):
     """It may tell of the end of an earlier trade in the instrument."""
+    monkeypatch.setattr(drop_copy, "LOG_SPACING_S", 3_600.0)
     trade = await rig.enter()
     await rig.reconcile()
     await close_unseen(rig, LINEAR)

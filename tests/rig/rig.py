@@ -31,6 +31,7 @@ from vigil.deribit.outcome import Confirmed
 from vigil.deribit.rest import RestWitness
 from vigil.deribit.session import ApiKey, Deadlines
 from vigil.deribit.throttle import Throttle
+from vigil.desk import desk
 from vigil.desk.books import Books
 from vigil.desk.desk import Desk
 from vigil.domain.labels import parse_label
@@ -58,7 +59,7 @@ from vigil.paper.session.credits import Pool, PoolName
 from vigil.paper.session.keys import CLIENT_SECRET
 from vigil.paper.venue import Venue
 from vigil.paper.wire.framing import Request
-from vigil.reconcile import doubt, drift, reconciler, vanishing
+from vigil.reconcile import doubt, readings, reconciler, vanishing
 from vigil.reconcile.reconciler import Reconciler
 from vigil.strategies.catalog import Catalog
 from vigil.strategies.parameters import Number, StrategyParameters
@@ -77,7 +78,8 @@ INDEX = {LINEAR: "btc_usdc", INVERSE: "btc_usd", ETHER: "eth_usdc"}
 LOT = {LINEAR: Decimal("0.5"), INVERSE: Decimal(40_000), ETHER: Decimal(1)}
 
 SETTLE_MS = 60
-PATIENCE_S = 10.0
+# A ceiling for what is waited for: by far more than a slow machine needs, below a test's own end.
+PATIENCE_S = 45.0
 QUICK = Backoff(base_s=0.01, cap_s=0.05)
 LEDGER_NAME = "trades.db"
 
@@ -259,7 +261,7 @@ class Rig:
             is_shut=self.locks.is_shut,
             on_unconfirmed=self.dispatch.take_tidings,
         )
-        self.account = AccountStream(self.books, on_overflow=lambda: self._request("overflow"))
+        self.account = AccountStream(self.books, request_pass=self._request)
         self.fleet = self.new_fleet()
         self.reconciler = self.new_reconciler()
         self.connect(self.reconciler)
@@ -311,9 +313,9 @@ class Rig:
 
     # --- waiting
 
-    async def until(self, look: Callable[[], Any], within_s: float = PATIENCE_S) -> Any:
+    async def until(self, look: Callable[[], Any]) -> Any:
         """The first true value that `look` returns or awaits."""
-        deadline = time.monotonic() + within_s
+        deadline = time.monotonic() + PATIENCE_S
         while True:
             found = look()
             if inspect.isawaitable(found):
@@ -540,7 +542,7 @@ PLENTY = AccountLimits().with_pools(dict.fromkeys(PoolName, Pool.of_rate(100_000
 
 def quicken(monkeypatch: pytest.MonkeyPatch) -> None:
     """Cut the waits that are there for a real exchange's lag."""
-    for module in (drift, reconciler):
+    for module in (readings, reconciler):
         monkeypatch.setattr(module, "SETTLE_MS", SETTLE_MS)
     monkeypatch.setattr(vanishing, "SECOND_LOOK_DELAY_S", 0.05)
     monkeypatch.setattr(vanishing, "MASS_SPAN_MS", 100)
@@ -548,6 +550,7 @@ def quicken(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doubt, "VALIDITY_MARGIN_MS", 20)
     monkeypatch.setattr(doubt, "INDEXING_DELAY_MS", 40)
     monkeypatch.setattr(execution, "ORDER_VALIDITY_MS", 1_200)
+    monkeypatch.setattr(desk, "INHERITED_S", 0.0)
 
 
 @contextlib.asynccontextmanager

@@ -1,16 +1,16 @@
 """What tests of bad roads begin with: a session alone, or a rig that trades."""
 
 import asyncio
-import contextlib
 import itertools
 import random
-from collections.abc import AsyncIterator, Callable
+import time
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any, Self
 
 from pydantic import SecretStr
 
-from rig import BUY, LINEAR, QUICK, Rig, desired, unhurried, wanted
+from rig import BUY, LINEAR, PATIENCE_S, QUICK, Rig, desired, unhurried, wanted
 from vigil.clock import Clock, SystemClock
 from vigil.deribit.client import DeribitClient
 from vigil.deribit.link import DeribitLink, Unheard
@@ -172,12 +172,11 @@ async def trading(rig: Rig, decide: Callable[..., Decision] = eager) -> None:
     await rig.fleet.start()
 
 
-async def until(look: Callable[[], Any], within_s: float = 10.0) -> None:
+async def until(look: Callable[[], Any]) -> None:
     """Wait until something is true."""
-    clock = SystemClock()
-    end_s = clock.elapsed_s() + within_s
+    deadline = time.monotonic() + PATIENCE_S
     while not look():
-        assert clock.elapsed_s() < end_s, "the condition never came true"
+        assert time.monotonic() < deadline, "the condition never came true"
         await asyncio.sleep(0.005)
 
 
@@ -200,22 +199,3 @@ def buys(rig: Rig) -> list[str]:
         for _, request in rig.venue.asked
         if request.method == "private/buy" and "label" in request.params
     ]
-
-
-@contextlib.asynccontextmanager
-async def watching_the_loop() -> AsyncIterator[list[float]]:
-    """The longest time for which the loop was held, seconds, as the only item of a list."""
-    loop, worst = asyncio.get_running_loop(), [0.0]
-
-    async def look() -> None:
-        while True:
-            before = loop.time()
-            await asyncio.sleep(0.01)
-            worst[0] = max(worst[0], loop.time() - before - 0.01)
-
-    task = asyncio.ensure_future(look())
-    try:
-        yield worst
-    finally:
-        task.cancel()
-        await asyncio.wait([task])

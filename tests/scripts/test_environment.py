@@ -30,10 +30,12 @@ def put_python(checkout: Path, body: str, name: str = "python3") -> Path:
     return python
 
 
-def prepare(checkout: Path, **variables: str) -> "subprocess.CompletedProcess[str]":
+def prepare(
+    checkout: Path, call: str = "prepare_environment core", **variables: str
+) -> "subprocess.CompletedProcess[str]":
     environment = checkout / "scripts" / "lib" / "environment.sh"
     return subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", f"source '{environment}'; prepare_environment core"],
+        ["bash", "-euo", "pipefail", "-c", f"source '{environment}'; {call}"],
         env={"PATH": str(checkout.parent / "bin"), **variables},
         capture_output=True,
         text=True,
@@ -47,6 +49,20 @@ def test_a_missing_python_is_told_with_what_to_install(checkout):
 
     assert ended.returncode == 1
     assert "python3 is missing: install Python 3.11 or later" in ended.stderr
+
+
+@pytest.mark.parametrize("variables", [{}, {"PYTHON": "/nowhere/python"}], ids=["none", "named"])
+def test_who_goes_on_after_failures_is_told_no_more_than_that(checkout, variables):
+    """As `.ci/run` does, where no shell ends by itself at what fails."""
+    kept = checkout / ".venv" / "kept"
+    kept.parent.mkdir()
+    kept.touch()
+    ended = prepare(checkout, "(prepare_environment core) || exit", **variables)
+
+    assert ended.returncode == 1
+    (line,) = ended.stderr.splitlines()
+    assert "Python 3.11 or later" in line
+    assert kept.exists()
 
 
 def test_an_old_python_is_told_with_its_version(checkout):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -54,6 +55,9 @@ echo "grep: $(journalctl -u vigil | grep -c 'Reconciliation. Running database-De
     not Path("/usr/bin/python3").exists() or sys.version_info[:2] != (3, 11),
     reason="the service's Python has to be the one whose packages are installed",
 )
+@pytest.mark.skipif(
+    not (shutil.which("curl") and shutil.which("jq")), reason="curl or jq is missing"
+)
 async def test_the_service_trades_through_watchdog_kill_crash_and_stop(
     tmp_path: Path, paper: Any, account: PaperAccount, plugin: Path
 ) -> None:
@@ -64,7 +68,7 @@ async def test_the_service_trades_through_watchdog_kill_crash_and_stop(
         "id": CLIENT_ID,
         "secret": account.secret,  # type: ignore[attr-defined]
         "toml": f'http_port = {port}\nderibit_ws_url = "ws://127.0.0.1:{paper.port}/ws/api/v2"\n',
-        "quick.conf": "[Service]\nWatchdogSec=3\nRestartSec=0.2\n",
+        "quick.conf": "[Service]\nWatchdogSec=5\nRestartSec=0.2\n",
         "state.json": json.dumps(
             {
                 "version": 1,

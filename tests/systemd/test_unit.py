@@ -74,7 +74,7 @@ def test_the_unit_runs_is_watched_restarted_and_stopped_under_a_real_systemd(tmp
         (tmp_path / name).write_text(text)
     (tmp_path / "vigil").chmod(0o755)
     (tmp_path / "toml").chmod(0o644)
-    (tmp_path / "quick.conf").write_text("[Service]\nWatchdogSec=2\nRestartSec=0.2\n")
+    (tmp_path / "quick.conf").write_text("[Service]\nWatchdogSec=4\nRestartSec=0.2\n")
     command = [
         *(WITH_SYSTEMD, "--unit", UNIT),
         *("--drop-in", f"vigil.service:{tmp_path / 'quick.conf'}"),
@@ -104,9 +104,9 @@ def test_the_unit_runs_is_watched_restarted_and_stopped_under_a_real_systemd(tmp
     assert ran.returncode == 0, ran.stdout + ran.stderr
     said = dict(line.split(": ", 1) for line in ran.stdout.splitlines() if ": " in line)
     assert said == {
-        "status": "the-key with a secret of 10 characters, epoch 1, watched for 2.0 s",
+        "status": "the-key with a secret of 10 characters, epoch 1, watched for 4.0 s",
         "watchdog": "1",
-        "again": "the-key with a secret of 10 characters, epoch 2, watched for 2.0 s",
+        "again": "the-key with a secret of 10 characters, epoch 2, watched for 4.0 s",
         "stop": "success",
         "checkpoint": "600",
     }

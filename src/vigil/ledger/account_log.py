@@ -51,12 +51,15 @@ class AccountLog:
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
 
-    async def store(self, currency: str, entries: Sequence[LogEntry], searched: Searched) -> None:
-        """Keep what is new of a complete reading of `currency`, and that it was complete."""
+    async def store(
+        self, currency: str, entries: Sequence[LogEntry], searched: Searched | None = None
+    ) -> None:
+        """Keep what is new of a reading of `currency`, and how far it goes on from the last."""
 
         def work(connection: sqlite3.Connection) -> None:
             connection.executemany(sql("account_log.insert"), [_row(entry) for entry in entries])
-            put_searches(connection, ACCOUNT_LOG, {currency: searched})
+            if searched is not None:
+                put_searches(connection, ACCOUNT_LOG, {currency: searched})
 
         await self._storage.transact(work)
 
@@ -87,11 +90,21 @@ class AccountLog:
             )
         )
 
-    async def newest_of_instrument(self, instrument_name: str) -> LogEntry | None:
-        """The newest entry known of an instrument; None before the first."""
+    async def has_strange(self, instrument_name: str, since_ms: int) -> bool:
+        """Whether the log tells of anything but settlements and executions that are known."""
+        row = {"instrument": instrument_name, "since_ms": since_ms}
+        return await self._storage.read(
+            lambda connection: bool(
+                connection.execute(sql("account_log.has_strange"), row).fetchone()[0]
+            )
+        )
+
+    async def newest_of_instrument(self, instrument_name: str, since_ms: int) -> LogEntry | None:
+        """The newest entry known of an instrument since a time; None when there is none."""
+        row = {"instrument": instrument_name, "since_ms": since_ms}
         found = await self._storage.read(
             lambda connection: connection.execute(
-                sql("account_log.newest_of_instrument"), {"instrument": instrument_name}
+                sql("account_log.newest_of_instrument"), row
             ).fetchone()
         )
         return None if found is None else _entry(found)

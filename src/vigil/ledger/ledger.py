@@ -7,7 +7,6 @@ transaction is on disk; a caller that is cancelled while it waits does not undo 
 outcome by reading again. Errors are those of `storage.Storage`.
 """
 
-import os
 import sqlite3
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
@@ -21,7 +20,6 @@ from vigil.clock import Clock
 from vigil.domain.labels import parse_label
 from vigil.domain.order import Fill, Order, OrderStatus, OwnOrder
 from vigil.domain.trade import FillShare, Trade
-from vigil.errors import Misconfigured
 from vigil.ledger import fills as fill_rows
 from vigil.ledger import incidents, intents, runs
 from vigil.ledger import trades as trade_rows
@@ -29,7 +27,14 @@ from vigil.ledger.account_log import AccountLog, Searched
 from vigil.ledger.booking import Estimate
 from vigil.ledger.fills import Booking
 from vigil.ledger.incidents import Incident, Severity
-from vigil.ledger.migrations import Header, check_account, load_header, load_migrations, prepare
+from vigil.ledger.migrations import (
+    Header,
+    check_account,
+    load_header,
+    load_migrations,
+    make_private,
+    prepare,
+)
 from vigil.ledger.queries import sql
 from vigil.ledger.reports import Reports
 from vigil.ledger.rows import UnreadableRow
@@ -76,7 +81,7 @@ class Ledger:
 
         Raises: Misconfigured, naming the file and the fix; it is unchanged then.
         """
-        _make_private(path)
+        make_private(path)
         storage = await open_storage(path)
         header = Header(environment=environment, account=account, created_ms=clock.now_ms())
         migrations = load_migrations()
@@ -176,6 +181,10 @@ class Ledger:
     async def unproven_orders(self) -> tuple[OwnOrder, ...]:
         """Orders of which the exchange has not been heard, oldest first."""
         return await self._storage.read(intents.load_unproven)
+
+    async def orders_short_of_fills(self) -> tuple[OwnOrder, ...]:
+        """Orders that filled more than is known of their executions, oldest first."""
+        return await self._storage.read(intents.load_short_of_fills)
 
     # Fills
 
@@ -382,23 +391,3 @@ class Ledger:
             label = parse_label(text)
             if label is not None and label.intent_id > self._last_intent_id:
                 self._last_intent_id = label.intent_id
-
-
-def _make_private(path: Path) -> None:
-    """Make the file if it is missing, readable for its owner only; SQLite's own follow it.
-
-    Raises: Misconfigured, when the file or its directory cannot be used.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-    except OSError as error:
-        raise Misconfigured(
-            f"ledger {path} cannot be opened for writing ({error.strerror}): make {path.parent} "
-            "a directory that the user who runs Vigil can write to"
-        ) from error
-    if not os.access(path.parent, os.W_OK):
-        raise Misconfigured(
-            f"directory {path.parent} is read-only, and the ledger {path.name} needs to write "
-            "beside itself: make it writable for the user who runs Vigil"
-        )

@@ -1,13 +1,13 @@
-"""Opening a ledger file: its health, its schema, and whose it is, in that order.
+"""Opening a ledger file: its making, its health, its schema, and whose it is, in that order.
 
 Runs once at start, on the connection itself and outside any transaction. What it cannot use it
 refuses by Misconfigured before it writes anything.
 """
 
+import os
 import re
 import sqlite3
 from collections.abc import Sequence
-from importlib.resources import files
 from pathlib import Path
 
 from msgspec import Struct
@@ -44,13 +44,33 @@ class Header(Struct, frozen=True, kw_only=True):
 def load_migrations() -> tuple[Migration, ...]:
     """The packaged migrations, in order and without gaps."""
     found = []
-    for file in files("vigil.ledger").joinpath("schema").iterdir():
+    for file in Path(__file__).with_name("schema").iterdir():
         if match := _NUMBERED.match(file.name):
             script = file.read_text(encoding="utf-8")
             found.append(Migration(version=int(match["version"]), script=script))
     found.sort(key=lambda migration: migration.version)
     assert [migration.version for migration in found] == list(range(1, len(found) + 1))
     return tuple(found)
+
+
+def make_private(path: Path) -> None:
+    """Make the file if it is missing, readable for its owner only; SQLite's own follow it.
+
+    Raises: Misconfigured, when the file or its directory cannot be used.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    except OSError as error:
+        raise Misconfigured(
+            f"ledger {path} cannot be opened for writing ({error.strerror}): make {path.parent} "
+            "a directory that the user who runs Vigil can write to"
+        ) from error
+    if not os.access(path.parent, os.W_OK):
+        raise Misconfigured(
+            f"directory {path.parent} is read-only, and the ledger {path.name} needs to write "
+            "beside itself: make it writable for the user who runs Vigil"
+        )
 
 
 def prepare(

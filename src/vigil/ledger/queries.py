@@ -7,7 +7,7 @@ put in where a statement says `{…}`.
 
 import re
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 
 _HEADING = re.compile(r"^-- (?P<kind>name|columns): (?P<name>\w+)\n", re.MULTILINE)
 
@@ -22,13 +22,11 @@ def statements() -> dict[str, str]:
     """All statements by name."""
     found: dict[str, str] = {}
     columns: dict[str, str] = {}
-    for file in files("vigil.ledger").joinpath("queries").iterdir():
-        if not file.name.endswith(".sql"):
-            continue
+    for file in Path(__file__).with_name("queries").glob("*.sql"):
         _, *parts = _HEADING.split(file.read_text(encoding="utf-8"))
         for kind, name, text in zip(parts[::3], parts[1::3], parts[2::3], strict=True):
             if kind == "columns":
                 columns[name] = text.strip()
             else:
-                found[f"{file.name.removesuffix('.sql')}.{name}"] = text.strip().rstrip(";")
+                found[f"{file.stem}.{name}"] = text.strip().rstrip(";")
     return {name: text.format_map(columns) for name, text in found.items()}

@@ -43,29 +43,43 @@ _EXIT_REASONS = _by_value(ExitReason)
 _PNL_SOURCES = _by_value(PnlSource)
 
 
-def order_row(order: OwnOrder) -> dict[str, Any]:
-    """The columns of an own order."""
+def order_row(order: OwnOrder) -> Row:
+    """The columns `order` of an own order, all but when it was heard of."""
+    return (
+        order.label,
+        order.intent_id,
+        order.attempt,
+        order.strategy_id,
+        order.strategy_name,
+        order.role.value,
+        order.trade_id,
+        order.instrument_name,
+        order.direction.value,
+        order.order_type.value,
+        decimal_text(order.amount),
+        order.created_ms,
+        order.valid_until_ms,
+        order.status.value,
+        _text(order.price),
+        _text(order.trigger_price),
+        int(order.reduce_only),
+        order.parent_label,
+        order.order_id,
+        decimal_text(order.filled_amount),
+        order.reason,
+    )
+
+
+def order_news(order: OwnOrder) -> dict[str, Any]:
+    """The columns of an own order that news of it may change, and its label."""
     return {
         "label": order.label,
-        "intent_id": order.intent_id,
-        "attempt": order.attempt,
-        "strategy_id": order.strategy_id,
-        "strategy_name": order.strategy_name,
-        "role": order.role.value,
-        "trade_id": order.trade_id,
-        "instrument": order.instrument_name,
-        "direction": order.direction.value,
-        "order_type": order.order_type.value,
-        "amount": decimal_text(order.amount),
-        "created_ms": order.created_ms,
-        "valid_until_ms": order.valid_until_ms,
         "status": order.status.value,
+        "amount": decimal_text(order.amount),
         "price": _text(order.price),
         "trigger_price": _text(order.trigger_price),
-        "reduce_only": int(order.reduce_only),
-        "parent_label": order.parent_label,
-        "order_id": order.order_id,
         "filled_amount": decimal_text(order.filled_amount),
+        "order_id": order.order_id,
         "reason": order.reason,
     }
 

@@ -18,11 +18,23 @@ from vigil.domain.money import SETTLEMENT_QUANTUM, decimal_text
 
 
 class Gap(Struct, frozen=True, kw_only=True):
-    """Entries that must exist, by their number, and were not shown."""
+    """Entries that must exist, by their number, and were not shown.
+
+    Args:
+        from_ms: Of the entry before them.
+        until_ms: Of the entry after them.
+    """
 
     currency: str
     after_seq: int
     before_seq: int
+    from_ms: int
+    until_ms: int
+
+    @property
+    def subject(self) -> str:
+        """Which gap it is."""
+        return f"{self.currency} {self.after_seq}"
 
     def __str__(self) -> str:
         return (
@@ -32,12 +44,24 @@ class Gap(Struct, frozen=True, kw_only=True):
 
 
 class BrokenChain(Struct, frozen=True, kw_only=True):
-    """An entry whose balance is not the balance before it and its own change."""
+    """An entry whose balance is not the balance before it and its own change.
+
+    Args:
+        from_ms: Of the entry before it.
+        until_ms: Its own time.
+    """
 
     currency: str
     user_seq: int
     expected: Decimal
     balance: Decimal
+    from_ms: int
+    until_ms: int
+
+    @property
+    def subject(self) -> str:
+        """Which entry it is."""
+        return f"{self.currency} {self.user_seq}"
 
     def __str__(self) -> str:
         return (
@@ -69,7 +93,13 @@ def audit(entries: Sequence[LogEntry]) -> tuple[Finding, ...]:
             between = bisect_left(known, after.user_seq) - bisect_right(known, before.user_seq)
             if between < after.user_seq - before.user_seq - 1:
                 findings.append(
-                    Gap(currency=currency, after_seq=before.user_seq, before_seq=after.user_seq)
+                    Gap(
+                        currency=currency,
+                        after_seq=before.user_seq,
+                        before_seq=after.user_seq,
+                        from_ms=before.timestamp_ms,
+                        until_ms=after.timestamp_ms,
+                    )
                 )
                 continue  # what is missing explains the balance
             expected = before.balance + after.change
@@ -81,6 +111,8 @@ def audit(entries: Sequence[LogEntry]) -> tuple[Finding, ...]:
                         user_seq=after.user_seq,
                         expected=expected,
                         balance=after.balance,
+                        from_ms=before.timestamp_ms,
+                        until_ms=after.timestamp_ms,
                     )
                 )
     return tuple(findings)

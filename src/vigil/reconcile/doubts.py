@@ -88,13 +88,15 @@ class Doubts:
                 not the one that we know.
         """
         self._searches_left = SEARCHES_MAX
+        known = self._books.labels_in_doubt
+        unproven = await self._ledger.unproven_orders()
         left = [
             order
-            for order in await self._ledger.unproven_orders()
+            for order in unproven
             if order.parent_label is None
             and not await self._is_settled(order, may_conclude=may_conclude)
         ]
-        self._books.set_in_doubt(left)
+        self._books.set_in_doubt(left, judged=known | {order.label for order in unproven})
         return tuple(left)
 
     def overdue(self, left: Iterable[OwnOrder]) -> tuple[OwnOrder, ...]:
@@ -162,11 +164,13 @@ class Doubts:
             orders=[f"{one.order_id} {one.status.value}" for one in found],
             fills=len(fills),
         )
-        await self._books.book_orders(found)
         if not fills:
             for one in found:
                 if one.filled_amount:
                     fills += await self._exchange.fills_of_order(one.order_id)
+        # One right after the other: an order that is known to be over, and its fills not, would
+        # look like an entry that opened nothing and a close that closed nothing.
+        await self._books.book_orders(found)
         await self._books.book_fills(fills)
         after = await self._ledger.order(order.label)
         assert after is not None, order.label

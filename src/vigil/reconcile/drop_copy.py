@@ -24,6 +24,7 @@ from vigil.errors import VigilError
 from vigil.ledger.account_log import ACCOUNT_LOG, Searched
 from vigil.ledger.ledger import Ledger
 from vigil.reconcile.account_log import Finding, Gap, audit, regression
+from vigil.reconcile.readings import Record
 
 log = structlog.get_logger(__name__)
 
@@ -40,6 +41,11 @@ SLICES_MAX = 4
 
 # Of the burst of eight, some are left for others.
 CURRENCIES_MAX = 6
+
+# What did not add up is asked for again, for a day, in one call each.
+AGAIN_MAX = 2
+
+_INCONSISTENT = frozenset({"account_log_gap", "account_log_balance"})
 
 # Whatever its entry says was held, it is not held after it.
 DELIVERY = "delivery"
@@ -83,6 +89,7 @@ class DropCopy:
         self._epoch: int | None = None
         self._read_s: float | None = None
         self._is_behind = False
+        self._slice_ms = SLICE_MS
         self._suspects: frozenset[Finding] = frozenset()
         self._regressed: dict[str, str] = {}
 
@@ -111,10 +118,15 @@ class DropCopy:
         try:
             async with asyncio.timeout(LOG_TIMEOUT_S):
                 await self._read(set(currencies), since_ms)
-        except (VigilError, TimeoutError) as error:
-            reason = str(error) or f"not read within {LOG_TIMEOUT_S:g} s"
-            log.warning("account_log.unread", reason=reason)
+        except VigilError as error:
+            log.warning("account_log.unread", reason=str(error))
             self._is_behind = True
+        except TimeoutError:
+            log.warning("account_log.unread", reason=f"not read within {LOG_TIMEOUT_S:g} s")
+            self._is_behind = True
+            self._slice_ms = max(self._slice_ms // 2, LOG_OVERLAP_MS)  # it was too much at once
+        else:
+            self._slice_ms = SLICE_MS
 
     async def testifies(self, order: OwnOrder, *, from_ms: int) -> bool:
         """Whether the log shows that nothing was executed that could be `order`'s.
@@ -137,24 +149,42 @@ class DropCopy:
             log.warning("order.executions_unknown", label=order.label, trades=sorted(strange))
         return not strange
 
+    async def record_of(self, instrument_name: str, *, since_ms: int, until_ms: int) -> Record:
+        """What the log says of an instrument, and whether the ledger knows all of it.
+
+        Args:
+            since_ms: When the first of our trades there was entered.
+            until_ms: How far it should have been read. If not, it soon is.
+        """
+        log = self._ledger.account_log
+        currency = contract_of(instrument_name).settlement_currency
+        searched = (await log.searched(ACCOUNT_LOG)).get(currency)
+        if currency in self._regressed or searched is None:
+            return Record(position=None, complete_ms=None, is_explained=False)
+        self._is_behind |= searched.complete_ms < until_ms
+        newest = await log.newest_of_instrument(instrument_name, since_ms)
+        position = None if newest is None else newest.position
+        if newest is not None and newest.entry_type == DELIVERY:
+            position = ZERO
+        is_whole = searched.since_ms <= since_ms
+        return Record(
+            position=position,
+            complete_ms=searched.complete_ms,
+            is_explained=is_whole and not await log.has_strange(instrument_name, since_ms),
+        )
+
     async def agrees(self, trade: Trade, held: Decimal, *, from_ms: int) -> bool:
-        """Whether the log, read at `from_ms` or later, ends at the position `held`.
+        """Whether the log, read at `from_ms` or later, tells of an end and of the position `held`.
 
         One that says nothing cannot disagree: because it began after the trade did, or because its
-        newest entry in the instrument tells no position.
+        newest entry in the instrument tells no position. One in which nothing has happened since
+        the trade was entered, but executions that are known, tells of no end.
         """
-        searched = (await self._ledger.account_log.searched(ACCOUNT_LOG)).get(
-            trade.settlement_currency
+        record = await self.record_of(
+            trade.instrument_name, since_ms=trade.entry_time_ms, until_ms=from_ms
         )
-        if trade.settlement_currency in self._regressed or searched is None:
-            return False
-        newest = await self._ledger.account_log.newest_of_instrument(trade.instrument_name)
-        if newest is None:
-            may_be_so = searched.since_ms > trade.entry_time_ms
-        else:
-            told = ZERO if newest.entry_type == DELIVERY else newest.position
-            may_be_so = told in (None, held)
-        if searched.complete_ms >= from_ms and may_be_so:
+        is_read = record.complete_ms is not None and record.complete_ms >= from_ms
+        if is_read and not record.is_explained and record.position in (None, held):
             return True
         self._is_behind = True  # somebody waits for the next reading
         return False
@@ -162,18 +192,40 @@ class DropCopy:
     async def _read(self, in_play: set[str], since_ms: int) -> None:
         summaries = await self._source.account_summaries()
         with_cash = {one.currency for one in summaries if one.balance}
-        wanted = [*sorted(in_play), *sorted(with_cash - in_play)][:CURRENCIES_MAX]
         searched = await self._ledger.account_log.searched(ACCOUNT_LOG)
+
+        # Those that were read least lately come first, so that none waits for ever.
+        def age(currency: str) -> tuple[int, str]:
+            known = searched.get(currency)
+            return (0 if known is None else known.complete_ms, currency)
+
+        in_turn = sorted(in_play | with_cash | searched.keys(), key=age)
+        wanted, self._is_behind = in_turn[:CURRENCIES_MAX], len(in_turn) > CURRENCIES_MAX
         # A currency that is new to us begins where the others were left: its entries may be what
         # stands between theirs.
         since_ms = min([since_ms, *(one.complete_ms for one in searched.values())])
-        starts_ms = [
+        starts_ms = await self._read_again()
+        starts_ms += [
             await self._read_currency(currency, searched.get(currency), since_ms)
             for currency in wanted
         ]
         if starts_ms:
-            await self._judge(audit(await self._ledger.account_log.since(min(starts_ms))))
+            await self._judge(min(starts_ms))
         await self._tell_regressions(wanted)
+
+    async def _read_again(self) -> list[int]:
+        """Ask once more for what did not add up lately; from when on it is to be judged again."""
+        oldest_ms = self._source.exchange_now_ms() - SLICE_MS
+        stretches = {(one.currency, one.from_ms, one.until_ms) for one in self._suspects}
+        for incident in await self._ledger.open_incidents():
+            if incident.kind in _INCONSISTENT and "from_ms" in incident.detail:
+                told = incident.detail
+                stretches.add((told["currency"], told["from_ms"], told["until_ms"]))
+        lately = sorted(one for one in stretches if one[1] >= oldest_ms)
+        for currency, from_ms, until_ms in lately[:AGAIN_MAX]:
+            entries = await self._source.transaction_log(currency, from_ms, until_ms)
+            await self._ledger.account_log.store(currency, entries)
+        return [from_ms for _, from_ms, _ in lately]
 
     async def _read_currency(self, currency: str, searched: Searched | None, since_ms: int) -> int:
         """Read a currency on from where it was left; from when on."""
@@ -189,7 +241,7 @@ class DropCopy:
             now_ms = max(now_ms, tail.timestamp_ms)
         end_ms = known_ms
         for _ in range(SLICES_MAX):
-            end_ms = min(now_ms, end_ms + SLICE_MS)
+            end_ms = min(now_ms, end_ms + self._slice_ms)
             entries = await self._source.transaction_log(currency, start_ms, end_ms)
             if tail is not None and (why := regression(tail, entries)) is not None:
                 self._regressed[currency] = why
@@ -204,22 +256,34 @@ class DropCopy:
         self._is_behind = True
         return first_ms
 
-    async def _judge(self, findings: tuple[Finding, ...]) -> None:
-        """Tell people what two readings in a row have found; one may just be early."""
+    async def _judge(self, since_ms: int) -> None:
+        """Tell people what two readings in a row have found, and when it is no longer so.
+
+        What one has found may just be early.
+        """
+        findings = audit(await self._ledger.account_log.since(since_ms))
         for finding in findings:
             if finding not in self._suspects:
                 self._is_behind = True
                 continue
-            is_gap = isinstance(finding, Gap)
-            number = finding.after_seq if isinstance(finding, Gap) else finding.user_seq
             log.error("account_log.inconsistent", finding=str(finding))
             await self._ledger.raise_incident(
-                kind="account_log_gap" if is_gap else "account_log_balance",
-                subject=f"{finding.currency} {number}",
+                kind=_kind(finding),
+                subject=finding.subject,
                 severity="error",
                 message=str(finding),
+                detail={
+                    "currency": finding.currency,
+                    "from_ms": finding.from_ms,
+                    "until_ms": finding.until_ms,
+                },
             )
         self._suspects = frozenset(findings)
+        standing = {(_kind(finding), finding.subject) for finding in findings}
+        for one in await self._ledger.open_incidents():
+            is_judged = one.kind in _INCONSISTENT and one.detail.get("from_ms", 0) >= since_ms
+            if is_judged and (one.kind, one.subject) not in standing:
+                await self._ledger.resolve_incident(one.kind, one.subject)
 
     async def _tell_regressions(self, read: Iterable[str]) -> None:
         opened = {
@@ -241,3 +305,7 @@ class DropCopy:
                 )
             elif currency in opened:
                 await self._ledger.resolve_incident("history_regressed", currency)
+
+
+def _kind(finding: Finding) -> str:
+    return "account_log_gap" if isinstance(finding, Gap) else "account_log_balance"

@@ -78,17 +78,21 @@ class FillSearch:
         """Book every execution until `now_ms`, exchange time; those not known before.
 
         A trade that a person inserted is searched for from its entry on. In each session the
-        search goes back once to the newest fill that is known, which must be there.
+        search goes back once to the newest fill that is known, which must be there. For an order
+        that filled and whose executions did not show yet it goes back to the order, every time.
         """
         await self._load()
         trades = (await self._ledger.open_trades()).trades
         trades += await self._ledger.estimated_trades(now_ms - ESTIMATE_SEARCHED_MS)
         unsearched = [trade for trade in trades if trade.trade_id not in self._searched_trades]
         unproven = {order.instrument_name for order in await self._ledger.unproven_orders()}
+        short = await self._ledger.orders_short_of_fills()
         anchors: dict[str, Fill] = {}
         if epoch != self._anchored_epoch or self._lost:
             anchors = await self._ledger.newest_fills()
         new: tuple[Fill, ...] = ()
+        is_anchored = True
+        unproven |= {order.instrument_name for order in short}
         wanted = currencies_of(trades, unproven.union(self._instrument_names()))
         for currency in sorted(wanted):
             since_ms = self._complete_ms(currency, now_ms) - OVERLAP_MS
@@ -96,6 +100,11 @@ class FillSearch:
                 trade.entry_time_ms - OVERLAP_MS
                 for trade in unsearched
                 if trade.settlement_currency == currency
+            ]
+            reach_ms += [
+                order.valid_until_ms - OVERLAP_MS
+                for order in short
+                if contract_of(order.instrument_name).settlement_currency == currency
             ]
             anchor = anchors.get(currency)
             if anchor is not None and anchor.timestamp_ms <= now_ms - ANCHOR_AGE_MS_MIN:
@@ -105,11 +114,11 @@ class FillSearch:
             start_ms = max(0, min([since_ms, *reach_ms]))
             fills = await self._exchange.fills_since(currency, start_ms, now_ms)
             if anchor is not None:
-                await self._check(currency, anchor, fills, now_ms)
+                is_anchored &= await self._check(currency, anchor, fills, now_ms)
             new += await self._books.book_fills(fills)
             self._extend(currency, start_ms, now_ms)
         self._searched_trades = {trade.trade_id for trade in trades if trade.is_open}
-        self._anchored_epoch = epoch
+        self._anchored_epoch = epoch if is_anchored else None
         return new
 
     async def _load(self) -> None:
@@ -129,20 +138,20 @@ class FillSearch:
         since_ms = start_ms if known is None else min(known.since_ms, start_ms)
         self.searched[currency] = Searched(since_ms=since_ms, complete_ms=now_ms)
 
-    async def _check(self, currency: str, anchor: Fill, found: Iterable[Fill], now_ms: int) -> None:
-        """Whether the newest fill that we know is still known to the exchange, by either road."""
+    async def _check(self, currency: str, anchor: Fill, found: Iterable[Fill], now_ms: int) -> bool:
+        """Whether it could be found out if the newest fill that we know is still known there."""
         if anchor.trade_id in {fill.trade_id for fill in found}:
             self._lost.pop(currency, None)
-            return
+            return True
         try:
             seen = await self._witness.fills_since(currency, anchor.timestamp_ms, now_ms)
         except VigilError as error:
             log.warning("witness.unread", reason=str(error))
-            return
+            return False
         if anchor.trade_id in {fill.trade_id for fill in seen}:
             self._lost.pop(currency, None)
-            return
-        self._lost[currency] = (
-            f"fill {anchor.trade_id} of {contract_of(anchor.instrument_name).settlement_currency} "
-            "is not known to the exchange any more"
-        )
+        else:
+            self._lost[currency] = (
+                f"fill {anchor.trade_id} of {currency} is not known to the exchange any more"
+            )
+        return True

@@ -10,13 +10,14 @@ from decimal import Decimal
 from typing import Protocol
 
 from vigil.domain.instrument import contract_of
+from vigil.domain.labels import parse_label
 from vigil.domain.market import Ticker
 from vigil.domain.order import Fill, Order, OrderStatus
 from vigil.domain.portfolio import Position
 from vigil.domain.trade import Trade
 from vigil.ledger.ledger import Ledger
-from vigil.reconcile.drift import ExchangeReading, LedgerReading
 from vigil.reconcile.exits import LooseFill
+from vigil.reconcile.readings import ExchangeReading, LedgerReading
 
 # Searches by time reach back over the cursor by this much: the exchange's records of one moment
 # do not all appear at once.
@@ -66,15 +67,25 @@ async def read_exchange(
     )
 
 
-async def read_ledger(ledger: Ledger) -> LedgerReading:
-    """Open trades, what proves them, working orders, and fills that belong to no trade."""
+async def read_ledger(ledger: Ledger, open_orders: Iterable[Order] = ()) -> LedgerReading:
+    """Open trades, what proves them, working orders, and fills that belong to no trade.
+
+    Args:
+        open_orders: What the exchange lists: of those, the orders that are over are read as well.
+    """
     trades = (await ledger.open_trades()).trades
+    working = await ledger.working_orders()
+    at_work = {row.label for row in working}
+    listed = {one.label for one in open_orders if parse_label(one.label)} - at_work
+    rows = [await ledger.order(label) for label in sorted(listed)]
     return LedgerReading(
         trades=trades,
         with_entry_fills=await ledger.open_trades_with_entry_fills(),
-        working=await ledger.working_orders(),
+        working=working,
+        ended={row.label: row for row in rows if row is not None and row.status.is_final},
         loose_fills=await read_loose_fills(ledger, trades),
         last_fill_ms=await ledger.last_fill_ms_by_instrument(),
+        short=await ledger.orders_short_of_fills(),
     )
 
 

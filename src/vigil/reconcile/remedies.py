@@ -1,10 +1,9 @@
-"""One remedy for each kind of drift, carried out and told.
+"""One remedy for each kind of drift, carried out.
 
 Closing, protecting and cancelling go through the order desk like any other order. What belongs to
-others is never touched: people are told, once, and told again when it is gone.
+others is never touched: of that people are told, see `notices`.
 """
 
-from collections.abc import Iterable
 from decimal import Decimal
 from typing import Protocol, assert_never
 
@@ -12,10 +11,11 @@ import structlog
 from msgspec import Struct
 from msgspec.structs import replace
 
-from vigil.deribit.outcome import Confirmed, Outcome, Refused, Unknown
+from vigil.deribit.outcome import NOT_SENT, Confirmed, Outcome, Refused, Unknown, Verdict
 from vigil.deribit.tidings import Tidings, tidings_of
 from vigil.desk.books import Books
-from vigil.desk.desk import Desk, is_flat_already
+from vigil.desk.desk import Desk
+from vigil.desk.refusals import is_flat_already
 from vigil.domain.instrument import contract_of
 from vigil.domain.money import decimal_text
 from vigil.domain.order import Order, OrderStatus, OwnOrder, Role
@@ -36,11 +36,14 @@ from vigil.reconcile.drift import (
     Unexplained,
     Unfilled,
     Unprotectable,
+    Unreadable,
     Unrecorded,
     Unsettled,
     Vanished,
+    describe,
 )
 from vigil.reconcile.exits import ExplainedExit
+from vigil.reconcile.notices import Notices
 
 log = structlog.get_logger(__name__)
 
@@ -68,93 +71,32 @@ class Remedied(Struct, frozen=True, kw_only=True):
     is_done: bool = True
 
 
-# Incidents that are over when a look no longer shows them. The others wait for a person.
-_PASSING = frozenset(
-    {
-        "fills_lost",
-        "foreign_order",
-        "foreign_position",
-        "order_in_doubt",
-        "positions_vanished",
-        "protection_refused",
-        "size_unexplained",
-        "stop_unfilled",
-        "unprotectable_trade",
-        "unreadable_trade",
-        "unrecorded_order",
-    }
-)
-
-# What is concluded from something not being there, or from the ledger being right about it.
-_CONCLUSIONS = (Orphan, Vanished, Silent, Stillborn, Leftover, Unrecorded)
-
-_TOLD_ONLY = (ForeignOrder, ForeignPosition, Unexplained, Unprotectable, Unsettled, Vanished)
-
-
-def is_mended_by_us(drift: Drift) -> bool:
-    """Whether the drift has a remedy of its own, beyond telling people."""
-    return not isinstance(drift, _TOLD_ONLY)
-
-
-def is_conclusion(drift: Drift) -> bool:
-    """Whether its remedy ends something, so that it has to wait while history is in question."""
-    return isinstance(drift, _CONCLUSIONS)
-
-
-def describe(drift: Drift) -> str:
-    """The drift in one line."""
-    match drift:
-        case Orphan(exit=exit_):
-            what = f"{decimal_text(exit_.amount)} closed by fills of others"
-            return f"orphan trade {exit_.trade.trade_id}: {what}"
-        case Vanished(trade=trade):
-            return f"orphan trade {trade.trade_id}: not at the exchange, no fill found"
-        case Unexplained(trade=trade, missing_amount=amount):
-            return f"trade {trade.trade_id}: {decimal_text(amount)} missing, no fill found"
-        case Naked(trade=trade):
-            return f"trade {trade.trade_id}: no stop rests at the exchange"
-        case Targetless(trade=trade):
-            return f"trade {trade.trade_id}: no target rests at the exchange"
-        case Crossed(trade=trade, mark_price=mark_price):
-            return f"trade {trade.trade_id}: mark {decimal_text(mark_price)} is beyond its stop"
-        case Unfilled(trade=trade, order=own):
-            return f"trade {trade.trade_id}: stop {own.label} has fired and did not fill"
-        case Unprotectable(trade=trade):
-            return f"trade {trade.trade_id}: has no stop_loss, so none can be placed"
-        case Misfit(trade=trade, role=role, order=order):
-            return (
-                f"trade {trade.trade_id}: {role.value} {order.order_id} has the wrong size or price"
-            )
-        case Leftover(order=order):
-            return f"leftover order {order.order_id} {order.label}"
-        case Unrecorded(order=order):
-            return f"order {order.order_id} {order.label} is not in the ledger"
-        case Silent(order=own):
-            return f"order {own.order_id} {own.label} rests in the ledger only"
-        case Stillborn(order=own):
-            return f"linked order {own.label} never came to life"
-        case ForeignPosition(instrument_name=name, size=size):
-            return f"foreign position {decimal_text(size)} in {name}"
-        case ForeignOrder(order=order):
-            return f"foreign order {order.order_id} in {order.instrument_name}"
-        case Unsettled(instrument_name=name, why=why):
-            return f"{name}: {why}"
-        case _:
-            assert_never(drift)
-
-
 class Remedies:
     """Carries remedies out."""
 
-    def __init__(self, *, ledger: Ledger, books: Books, desk: Desk, exchange: OrderLookup) -> None:
+    def __init__(
+        self,
+        *,
+        ledger: Ledger,
+        books: Books,
+        desk: Desk,
+        exchange: OrderLookup,
+        notices: Notices,
+    ) -> None:
         self._ledger = ledger
         self._books = books
         self._desk = desk
         self._exchange = exchange
-        self._told: set[tuple[str, str]] = set()
+        self._notices = notices
 
     async def apply(self, drift: Drift) -> Remedied:
         """Mend one drift."""
+        match drift:
+            case Crossed() | Misfit() | Naked() | Targetless() | Unfilled():
+                if await self._has_changed(drift.trade):
+                    return Remedied(line=f"trade {drift.trade.trade_id} has changed meanwhile")
+            case _:
+                pass
         match drift:
             case Orphan():
                 return await self._close_orphan(drift)
@@ -186,6 +128,7 @@ class Remedies:
                 Vanished()
                 | Unexplained()
                 | Unprotectable()
+                | Unreadable()
                 | ForeignPosition()
                 | ForeignOrder()
                 | Unsettled()
@@ -214,66 +157,16 @@ class Remedies:
         )
         return Remedied(line=f"trade {after.trade_id}: estimate replaced by fills")
 
-    async def report(
-        self,
-        drifts: Iterable[Drift],
-        *,
-        overdue: Iterable[OwnOrder] = (),
-        vanished: str | None = None,
-        lost_history: str | None = None,
-        is_settled: bool = True,
-    ) -> None:
-        """Tell people what they should look at, and when it is over.
+    async def _has_changed(self, seen: Trade) -> bool:
+        """Whether fills came or the stop was moved since the look that `seen` is from.
 
-        Args:
-            overdue: Orders that are in doubt for too long.
-            vanished: Which positions seem to be gone all at once.
-            lost_history: What we know and the exchange does not any more.
-            is_settled: Whether the look can be believed.
-
-        Also what an earlier process told of. While part of a look is unsettled nothing is over:
-        what was not judged is not gone.
+        What is sent for a trade that is over would take another strategy's part of the position.
         """
-        unreadable = (await self._ledger.open_trades()).unreadable
-        seen = {("unreadable_trade", problem.trade_id): str(problem) for problem in unreadable}
-        for own in overdue:
-            seen["order_in_doubt", own.label] = f"nobody knows what became of order {own.label}"
-        if vanished is not None:
-            seen["positions_vanished", ""] = f"{vanished}: nothing is closed yet"
-        if lost_history is not None:
-            seen["fills_lost", ""] = f"{lost_history}: nothing is closed and nothing opened"
-        lasting: set[tuple[str, str]] = set()
-        for drift in drifts:
-            match drift:
-                case ForeignPosition(instrument_name=name):
-                    seen["foreign_position", name] = describe(drift)
-                case ForeignOrder(order=order):
-                    seen["foreign_order", order.order_id] = describe(drift)
-                case Unexplained(trade=trade):
-                    seen["size_unexplained", trade.trade_id] = describe(drift)
-                case Unprotectable(trade=trade):
-                    seen["unprotectable_trade", trade.trade_id] = describe(drift)
-                case Unfilled(trade=trade):
-                    seen["stop_unfilled", trade.trade_id] = describe(drift)
-                case Naked(trade=trade):
-                    lasting.add(("protection_refused", trade.trade_id))
-                case Unrecorded(order=order):
-                    lasting.add(("unrecorded_order", order.order_id))
-                case Unsettled() | Vanished():
-                    is_settled = False
-                case _:
-                    pass
-        for (kind, subject), message in seen.items():
-            await self._tell(kind, subject, message)
-        if is_settled:
-            await self._resolve_others({*seen, *lasting})
-
-    async def _resolve_others(self, present: set[tuple[str, str]]) -> None:
-        for incident in await self._ledger.open_incidents():
-            key = (incident.kind, incident.subject)
-            if incident.kind in _PASSING and key not in present:
-                self._told.discard(key)
-                await self._ledger.resolve_incident(*key)
+        now = await self._ledger.trade(seen.trade_id)
+        return not isinstance(now, Trade) or (
+            (now.status, now.open_amount, now.stop_loss)
+            != (seen.status, seen.open_amount, seen.stop_loss)
+        )
 
     async def _close_orphan(self, drift: Orphan) -> Remedied:
         _log_orphan(drift.trade)
@@ -290,16 +183,21 @@ class Remedies:
         return Remedied(line=f"orphan trade {after.trade_id} closed from fills")
 
     async def _protect(self, trade: Trade) -> Remedied:
-        """Stop and target as a pair; failing that the stop alone; failing that, out."""
+        """Stop and target as a pair; failing that the stop alone; failing that, out.
+
+        Only the exchange's own no to the pair counts: a stop that was placed alone stays alone.
+        """
         log.warning("[Reconciliation] Restoring missing protection", **_trade_facts(trade))
         outcome = await self._desk.protect(trade)
         is_locked = tidings_of(outcome) is Tidings.ACCOUNT_LOCKED
-        if isinstance(outcome, Refused) and trade.take_profit is not None and not is_locked:
+        if _is_no(outcome) and trade.take_profit is not None and not is_locked:
             outcome = await self._desk.protect(replace(trade, take_profit=None))
-        if isinstance(outcome, Refused):
+        if is_flat_already(outcome):
+            return Remedied(line=f"trade {trade.trade_id}: nothing left to protect")
+        if isinstance(outcome, Refused) and _is_no(outcome):
             if outcome.code == INVALID_TRIGGER_PRICE:
                 return await self._close_beyond_stop(trade)
-            await self._tell(
+            await self._notices.tell(
                 "protection_refused",
                 trade.trade_id,
                 f"trade {trade.trade_id} has no stop: the exchange refused it, "
@@ -332,7 +230,9 @@ class Remedies:
         after = await self._ledger.order(own.label)
         if after is not None and after.filled_amount > own.filled_amount:
             return Remedied(line=f"trade {trade.trade_id}: its stop has filled meanwhile")
-        if not any(order.status.is_resting for order in found):
+        if not any(
+            order.status.is_resting or order.status is OrderStatus.UNKNOWN for order in found
+        ):
             reason = "fired, and what it placed is gone without a fill"
             await self._books.record(own.label, OrderStatus.CANCELLED, reason=reason)
         return await self._close(trade)
@@ -349,7 +249,9 @@ class Remedies:
         return _remedied(outcome, f"trade {trade.trade_id}: {drift.role.value} fitted")
 
     async def _cancel_unrecorded(self, order: Order) -> Remedied:
-        await self._tell("unrecorded_order", order.order_id, describe(Unrecorded(order=order)))
+        await self._notices.tell(
+            "unrecorded_order", order.order_id, describe(Unrecorded(order=order))
+        )
         outcome = await self._desk.cancel(order.order_id, why="the ledger does not know it")
         return _remedied(outcome, f"unrecorded order {order.order_id} cancelled")
 
@@ -358,21 +260,26 @@ class Remedies:
         found = await self._exchange.orders_by_label(currency, own.label)
         await self._books.book_orders(found)
         if any(order.status is OrderStatus.UNKNOWN for order in found):
-            return Remedied(line=f"order {own.label}: its state is a strange word", is_done=False)
-        if any(order.status.is_final or order.status.is_resting for order in found):
+            why = f"order {own.label}: its state is a strange word"
+            await self._notices.tell("order_unreadable", own.label, why)
+            return Remedied(line=why, is_done=False)
+        if any(order.status.is_resting for order in found):
+            return Remedied(line=f"order {own.label} rests, though no list shows it", is_done=False)
+        if any(order.status.is_final for order in found):
             return Remedied(line=f"order {own.label} is {found[-1].status.value}")
         await self._books.record(own.label, otherwise, reason="not at the exchange")
         return Remedied(
             line=f"order {own.label} is not at the exchange, recorded as {otherwise.value}"
         )
 
-    async def _tell(self, kind: str, subject: str, message: str) -> None:
-        if (kind, subject) not in self._told:
-            self._told.add((kind, subject))
-            log.warning(f"[Reconciliation] {message}", incident=kind)
-        await self._ledger.raise_incident(
-            kind=kind, subject=subject, severity="warning", message=message
-        )
+
+def _is_no(outcome: Outcome) -> bool:
+    """Whether the exchange said no to what was asked, and not only that it is too late for it."""
+    return (
+        isinstance(outcome, Refused)
+        and outcome.code != NOT_SENT
+        and outcome.verdict is not Verdict.STALE
+    )
 
 
 def _remedied(outcome: Outcome, line: str) -> Remedied:

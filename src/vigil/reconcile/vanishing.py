@@ -17,7 +17,8 @@ from vigil.desk.books import Books
 from vigil.domain.money import ZERO
 from vigil.domain.trade import Trade
 from vigil.ledger.ledger import Ledger
-from vigil.reconcile.drift import LedgerReading, Vanished, compare, is_mass
+from vigil.reconcile.compare import compare, is_mass
+from vigil.reconcile.drift import Vanished
 from vigil.reconcile.drop_copy import DropCopy
 from vigil.reconcile.observe import (
     OVERLAP_MS,
@@ -27,6 +28,7 @@ from vigil.reconcile.observe import (
     read_exchange,
     read_ledger,
 )
+from vigil.reconcile.readings import LedgerReading
 
 log = structlog.get_logger(__name__)
 

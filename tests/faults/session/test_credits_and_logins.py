@@ -113,7 +113,7 @@ TAKEN_AWAY = [
 async def test_a_key_taken_away_halts_entries_is_not_hammered_and_leaves_stops(
     rig, agreement, monkeypatch, fault, taken, given_back, words
 ):
-    monkeypatch.setattr("vigil.deribit.client._FORBIDDEN_S_MIN", 0.0)
+    monkeypatch.setattr("vigil.deribit.calling._FORBIDDEN_S_MIN", 0.0)
     monkeypatch.setattr(pipeline, "REJECTION_REST_MS", 100)
     rig.supervisor.add_child(ChildSpec(name="troubles", start=rig.troubles.run, backoff=QUICK))
     await reconciling(rig)
@@ -177,6 +177,25 @@ async def test_a_login_that_expires_under_a_running_strategy_costs_no_order_and_
     at_exchange = {order.order_id: order.trigger_price for order in rig.resting()}
     assert at_exchange[stop.order_id] == trade.stop_loss + 100, moved
     await agreement.holds()
+
+
+@pytest.mark.fault("E29")
+async def test_while_a_login_cannot_be_renewed_nothing_is_opened_though_the_line_holds(
+    rig, monkeypatch
+):
+    """The old login is still good, and nobody knows for how much longer."""
+    monkeypatch.setattr("vigil.deribit.session._RETRY_S_MIN", 0.1)
+    await reconciling(rig)
+    rig.venue.sessions.tokens._lifetime_s = 4
+    await rig.drop_session()
+    await rig.until(lambda: rig.authority.refusal is None)
+    epoch = rig.client.epoch
+    rig.venue.refuse("public/auth", 13028, "temporarily_unavailable", times=4)
+    await rig.until(lambda: rig.authority.refusal is not None)
+    assert "could not be renewed" in rig.authority.refusal
+    assert rig.client.is_live
+    await rig.until(lambda: rig.authority.refusal is None)
+    assert rig.client.epoch == epoch
 
 
 # --- the exchange's clock

@@ -33,9 +33,21 @@ AND NOT EXISTS (
     SELECT 1 FROM fills AS f WHERE f.currency = l.currency AND f.trade_id = l.trade_id
 );
 
+-- name: has_strange
+-- Whether anything moved the position that no fill we know tells. A settlement moves none.
+SELECT EXISTS (
+    SELECT 1 FROM account_log AS l
+    WHERE l.instrument = :instrument AND l.timestamp_ms >= :since_ms
+    AND l.entry_type <> 'settlement'
+    AND NOT EXISTS (
+        SELECT 1 FROM fills AS f
+        WHERE l.entry_type = 'trade' AND f.currency = l.currency AND f.trade_id = l.trade_id
+    )
+);
+
 -- name: newest_of_instrument
 SELECT {log_entry} FROM account_log AS l
-WHERE l.instrument = :instrument ORDER BY l.user_seq DESC LIMIT 1;
+WHERE l.instrument = :instrument AND l.timestamp_ms >= :since_ms ORDER BY l.user_seq DESC LIMIT 1;
 
 -- name: searches
 SELECT currency, since_ms, complete_ms FROM searches WHERE name = :name;

@@ -46,6 +46,15 @@ WHERE o.status NOT IN ('filled', 'cancelled', 'rejected', 'failed')
 AND o.status IN ('pending', 'in_doubt')
 ORDER BY o.seq;
 
+-- name: short_of_fills
+-- Orders of which the exchange says that more was filled than the executions known of them make.
+-- Only among the newest, so that the search does not grow with the years.
+SELECT {order} FROM (SELECT * FROM orders ORDER BY seq DESC LIMIT 1000) AS o
+WHERE o.filled_amount <> '0' AND CAST(o.filled_amount AS REAL) > 1.000000001 * (
+    SELECT coalesce(sum(CAST(f.amount AS REAL)), 0) FROM fills AS f WHERE f.own_label = o.label
+)
+ORDER BY o.seq;
+
 -- name: insert_id
 INSERT OR IGNORE INTO order_ids (order_id, label, spawned_by)
 VALUES (:order_id, :label, :spawned_by);

@@ -21,13 +21,11 @@ from vigil.domain.order import (
 )
 from vigil.domain.portfolio import Position
 from vigil.domain.trade import Trade, TradeStatus
+from vigil.reconcile.compare import LOG_WAIT_MS, compare, is_mass
 from vigil.reconcile.drift import (
-    SETTLE_MS,
     Crossed,
-    ExchangeReading,
     ForeignOrder,
     ForeignPosition,
-    LedgerReading,
     Leftover,
     Misfit,
     Naked,
@@ -37,13 +35,13 @@ from vigil.reconcile.drift import (
     Unexplained,
     Unfilled,
     Unprotectable,
+    Unreadable,
     Unrecorded,
     Unsettled,
     Vanished,
-    compare,
-    is_mass,
 )
 from vigil.reconcile.exits import LooseFill
+from vigil.reconcile.readings import SETTLE_MS, ExchangeReading, LedgerReading, Record
 
 BUY, SELL = Direction.BUY, Direction.SELL
 LINEAR, INVERSE = "BTC_USDC-PERPETUAL", "BTC-PERPETUAL"
@@ -156,6 +154,8 @@ class World:
     working: list[OwnOrder] = field(default_factory=list)
     loose: list[LooseFill] = field(default_factory=list)
     last_fill_ms: dict[str, int] = field(default_factory=dict)
+    ended: dict[str, OwnOrder] = field(default_factory=dict)
+    records: dict[str, Record] = field(default_factory=dict)
     held: dict[str, D] = field(default_factory=dict)
     orders: list[Order] = field(default_factory=list)
     marks: dict[str, D] = field(default_factory=lambda: {LINEAR: MARK, INVERSE: MARK})
@@ -192,6 +192,8 @@ class World:
             working=tuple(self.working),
             loose_fills=loose_fills,
             last_fill_ms=self.last_fill_ms,
+            ended=self.ended,
+            records=self.records,
         )
         exchange = ExchangeReading(
             started_ms=NOW_MS,
@@ -398,6 +400,98 @@ def test_instruments_are_compared_each_for_itself():
     assert world.drifts() == [Vanished(trade=gone)]
 
 
+# --- what was there before us
+
+
+@dataclass
+class Shared:
+    """Others hold `others` lots the other way, from before our trade of three lots."""
+
+    name: str
+    side: Direction
+    others: int
+    is_held_by_us: bool = True
+
+    @property
+    def trade(self):
+        return trade(name=self.name, side=self.side, lots=3)
+
+    def world(self, record=None, **changes):
+        world = World().add(self.trade, is_held=self.is_held_by_us)
+        world.hold(self.name, self.foreign)
+        world.last_fill_ms[self.name] = LONG_AGO_MS
+        if record is None:
+            record = self.record(**changes)
+        world.records[self.name] = record
+        return world
+
+    @property
+    def foreign(self):
+        return -self.side.sign * self.others * LOT[self.name]
+
+    def record(self, **changes):
+        held = self.foreign + (self.trade.signed_open_amount if self.is_held_by_us else D(0))
+        known = {"position": held, "complete_ms": NOW_MS - 1, "is_explained": True}
+        return Record(**(known | changes))
+
+
+@pytest.mark.fault("E12")
+@pytest.mark.parametrize("others", [1, 3, 5], ids=["less", "as much", "more"])
+def test_a_position_from_before_our_trade_the_other_way_is_foreign_by_the_log(name, side, others):
+    shared = Shared(name, side, others)
+    assert shared.world().drifts() == [ForeignPosition(instrument_name=name, size=shared.foreign)]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({"is_explained": False}, id="it tells of what we do not know"),
+        pytest.param({"position": D(12_345)}, id="it ends at another position"),
+        pytest.param({"position": None, "complete_ms": None}, id="it cannot be believed"),
+    ],
+)
+@pytest.mark.parametrize(("others", "kind"), [(1, Unexplained), (3, Vanished)])
+def test_without_the_logs_word_what_is_short_is_ours(name, side, others, kind, changes):
+    drifts = Shared(name, side, others).world(**changes).drifts()
+    assert [type(drift) for drift in drifts] == [kind]
+
+
+def test_a_row_by_hand_is_not_held_because_the_log_tells_of_no_end(name, side):
+    shared = Shared(name, side, 1)
+    world = shared.world()
+    by_hand = trade("by_hand", name, side, strategy_id=None)
+    world.add(by_hand, is_held=False, is_protected=False, is_proven=False)
+    assert world.drifts() == [
+        Vanished(trade=by_hand),
+        ForeignPosition(instrument_name=name, size=shared.foreign),
+    ]
+
+
+def test_what_others_took_of_us_since_is_booked_and_the_rest_of_them_is_foreign(name, side):
+    shared = Shared(name, side, 2)
+    world = shared.world()
+    world.hold(name, -side.sign * LOT[name])
+    world.records[name] = replace(world.records[name], position=world.held[name])
+    world.loose = [loose(name, 1, side.opposite)]
+    orphan, *_ = world.drifts()
+    assert isinstance(orphan, Orphan)
+    assert orphan.exit.amount == LOT[name]
+    mend(world, orphan)
+    assert [type(drift) for drift in world.drifts() if not isinstance(drift, Misfit)] == [
+        ForeignPosition
+    ]
+
+
+@pytest.mark.parametrize(
+    ("age_ms", "kind"), [(LOG_WAIT_MS - 1, Unsettled), (LOG_WAIT_MS, Unexplained)]
+)
+def test_the_log_is_waited_for_where_a_part_is_missing_but_not_for_ever(name, side, age_ms, kind):
+    shared = Shared(name, side, 1)
+    world = shared.world(is_explained=False, complete_ms=NOW_MS - age_ms - 1)
+    world.last_fill_ms[name] = NOW_MS - age_ms
+    assert [type(drift) for drift in world.drifts()] == [kind]
+
+
 # --- protection
 
 
@@ -514,18 +608,42 @@ def test_a_stop_that_has_just_fired_is_awaited_and_then_taken_for_unfilled(name,
 
 
 @pytest.mark.fault("E34")
-@pytest.mark.parametrize("mark_price", [MARK, D(1), D(10**6)], ids=["calm", "low", "high"])
-def test_a_stop_whose_state_is_a_strange_word_neither_protects_nor_is_missing(
-    name, side, mark_price
+@pytest.mark.parametrize(
+    ("age_ms", "mark_price", "kind"),
+    [
+        pytest.param(SETTLE_MS - 1, None, Unsettled, id="just now"),
+        pytest.param(SETTLE_MS - 1, MARK, Unsettled, id="just now and far from it"),
+        pytest.param(SETTLE_MS, MARK, Unreadable, id="for a while"),
+        pytest.param(SETTLE_MS, None, Crossed, id="for a while, and the price is beyond it"),
+    ],
+)
+def test_a_stop_whose_state_is_a_strange_word_is_told_of_and_trusted_until_it_should_have_fired(
+    name, side, age_ms, mark_price, kind
 ):
     held = trade(name=name, side=side)
     world = World().add(held, is_protected=False)
-    world.rest(row(Role.STOP, held), status=OrderStatus.UNKNOWN)
+    changed = {"status": OrderStatus.UNKNOWN, "last_update_timestamp_ms": NOW_MS - age_ms}
+    world.rest(row(Role.STOP, held), **changed)
     world.rest(row(Role.TARGET, held))
-    world.marks[name] = mark_price
+    world.marks[name] = held.stop_loss if mark_price is None else mark_price
     (drift,) = world.drifts()
-    assert isinstance(drift, Unsettled)
-    assert "strange word" in drift.why
+    assert isinstance(drift, kind)
+
+
+@pytest.mark.fault("E20")
+@pytest.mark.parametrize("age_ms", [SETTLE_MS - 1, SETTLE_MS])
+@pytest.mark.parametrize("when", ["created_ms", "heard_ms"])
+def test_a_stop_that_was_just_placed_is_not_missing_because_a_list_lacks_it(
+    name, side, age_ms, when
+):
+    held = trade(name=name, side=side)
+    world = World().add(held, is_protected=False)
+    world.working.append(row(Role.STOP, held, **{when: NOW_MS - age_ms}))
+    drifts = world.drifts()
+    if age_ms < SETTLE_MS:
+        assert [type(drift) for drift in drifts] == [Unsettled]
+    else:
+        assert [type(drift) for drift in drifts] == [Naked, Silent]
 
 
 # --- orders
@@ -536,6 +654,22 @@ def test_an_order_of_a_trade_that_is_no_longer_open_is_left_over(name, side, rol
     own = row(role, trade("closed", name, side))
     world = World().rest(own)
     assert world.drifts() == [Leftover(order=at_exchange(own))]
+
+
+@pytest.mark.parametrize("role", Role)
+@pytest.mark.parametrize("age_ms", [SETTLE_MS - 1, SETTLE_MS])
+@pytest.mark.parametrize("news", ["its end", "a fill"])
+def test_an_order_that_ended_while_the_exchange_was_read_is_no_stranger(
+    name, side, role, age_ms, news
+):
+    """The list is a moment older than what the ledger has heard since."""
+    heard_ms = NOW_MS - age_ms if news == "its end" else 0
+    own = row(role, trade("over", name, side), status=OrderStatus.FILLED, heard_ms=heard_ms)
+    world = World(orders=[at_exchange(own, status=OrderStatus.OPEN)], ended={own.label: own})
+    if news == "a fill":
+        world.last_fill_ms[name] = NOW_MS - age_ms
+    is_settled = age_ms >= SETTLE_MS
+    assert world.drifts() == ([Leftover(order=world.orders[0])] if is_settled else [])
 
 
 def test_an_entry_that_rests_has_no_trade_yet_and_is_no_leftover(name, side):
@@ -723,7 +857,7 @@ def test_a_linked_order_waiting_for_its_parent_is_not_in_doubt(name, side):
 
 # --- any readings at all
 
-TOLD_ONLY = (ForeignPosition, ForeignOrder, Unexplained, Unprotectable, Unsettled)
+TOLD_ONLY = (ForeignPosition, ForeignOrder, Unexplained, Unprotectable, Unreadable, Unsettled)
 names = st.sampled_from([LINEAR, INVERSE])
 times = st.sampled_from([1, LONG_AGO_MS, LONG_AGO_MS + 5, NOW_MS - 500, NOW_MS + 10**8])
 settled_times = st.sampled_from([1, LONG_AGO_MS, LONG_AGO_MS + 5, NOW_MS + 10**8])
@@ -785,6 +919,12 @@ def worlds(draw, *, when=times, statuses=st.sampled_from(OrderStatus)):
         )
     if draw(st.booleans()):
         world.orders.append(foreign_order(draw(names)))
+    for name in draw(st.sets(names)):
+        world.records[name] = Record(
+            position=draw(st.sampled_from([None, D(0), world.held.get(name, D(0))])),
+            complete_ms=draw(st.sampled_from([None, 1, NOW_MS])),
+            is_explained=draw(st.booleans()),
+        )
     return world
 
 
