@@ -26,13 +26,15 @@ parser = argparse.ArgumentParser()
 add_arguments(parser)
 sys.exit(main(parser.parse_args()))
 """
+# Files as large as that, and no larger, as on a disk without room.
+CROWDED = "import resource\nresource.setrlimit(resource.RLIMIT_FSIZE, (2**19, 2**19))\n" + MAIN
 BASIC = base64.b64encode(f"{CLIENT_ID}:{CLIENT_SECRET}".encode()).decode()
 
 
-async def start(*args):
+async def start(*args, main=MAIN):
     """The process and what it announced."""
     process = await asyncio.create_subprocess_exec(
-        *TIED, sys.executable, "-c", MAIN, "--port", "0", *map(str, args),
+        *TIED, sys.executable, "-c", main, "--port", "0", *map(str, args),
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
     said = {}
@@ -212,3 +214,17 @@ async def test_prices_come_from_a_recording_or_a_regime(tmp_path):
     assert status == 2
     assert "line 2: price is 'cheap'" in error
     assert (await refused("--regime", "wild"))[0] == 2
+
+
+async def test_a_full_disk_is_told_in_one_line(tmp_path):
+    path = tmp_path / "paper.db"
+    process, said = await start("--state", path, main=CROWDED)
+    order = f"instrument_name={LINEAR}&amount=0.01&type=market"
+    with pytest.raises(OSError):  # the line is cut: nothing is acknowledged that is not on disk
+        for _ in range(500):
+            await call(said, "private/buy", order)
+    _, told = await asyncio.wait_for(process.communicate(), 30)
+    assert process.returncode == 1
+    (line,) = told.decode().splitlines()
+    assert line.startswith(f"vigil paper: cannot store the books in {path}: ")
+    assert "rollback" not in line

@@ -114,6 +114,18 @@ def pass_days(desk, days, state_file):
         save(desk, state_file)
 
 
+def test_a_clock_that_steps_months_ahead_archives_what_somebody_still_listens_to(desk):
+    name = "BTC-19NOV26-96000-C"
+    states, trades = "instrument.state.option.BTC", "trades.option.BTC.100ms"
+    desk.subscribe(states, trades)
+    desk.buy(name, amount=D("0.1"), type="market")
+    desk.now_ms += 40 * DAY_MS
+    desk.wait(1000)
+    told = [item["state"] for item in desk.on(states) if item["instrument_name"] == name]
+    assert told[-1] == "archivized"
+    assert [[trade["instrument_name"] for trade in made] for made in desk.on(trades)] == [[name]]
+
+
 def test_months_leave_nothing_behind_but_what_the_account_had_to_do_with(
     make_desk_at, desk, state_file
 ):

@@ -40,6 +40,18 @@ async def test_what_an_ill_line_holds_back_is_bounded_in_bytes(server, dial, mon
             await asyncio.sleep(0.01)
 
 
+async def test_what_has_left_counts_no_more(server, dial, monkeypatch):
+    monkeypatch.setattr(line, "_UNREAD_BYTES_MAX", 256 * 1024)
+    client = await dial(log_in=False)
+    ((number, lagging),) = server.lines.items()
+    lagging.lag(0.001)
+    push = Push(connection_ids=(number,), message={"x": "y" * 60_000})
+    for _ in range(10):
+        server.release((push,))
+        assert (await client.receive())["x"]
+    assert not lagging.is_cut
+
+
 async def test_a_line_that_is_closed_on_somebody_who_does_not_read_is_gone_soon(server):
     _, writer = await asyncio.open_connection("127.0.0.1", server.port, limit=1024)
     writer.write(OPENING)

@@ -195,6 +195,23 @@ def test_a_vanished_secondary_stays_vanished(make_desk, tmp_path):
     state_file.close()
 
 
+def test_a_full_disk_is_told_as_one_and_takes_more_once_there_is_room(make_desk, tmp_path):
+    state_file = StateFile(tmp_path / "paper.db")
+    desk = make_desk()
+    keep(desk, state_file)
+    disk = state_file._connection
+    (room,) = disk.execute("PRAGMA page_count").fetchone()
+    disk.execute(f"PRAGMA max_page_count = {room}")
+    for number in range(100):
+        desk.buy(amount=0.01, type="market", label=f"n{number}")
+    with pytest.raises(sqlite3.OperationalError, match="full"):
+        state_file.save(desk.changes())
+    disk.execute("PRAGMA max_page_count = 1000000")
+    desk.buy(amount=0.01, type="market")
+    keep(desk, state_file)
+    state_file.close()
+
+
 def test_what_the_books_drop_is_dropped_on_disk(make_desk, tmp_path):
     state_file = StateFile(tmp_path / "paper.db")
     desk = make_desk()

@@ -18,7 +18,8 @@ async def test_a_request_that_waited_was_received_when_it_came(server, dial):
     after_us = server.clock.now_ms() * 1000
     assert reply["usDiff"] >= 300_000
     assert before_us <= reply["usIn"] < before_us + 200_000
-    assert reply["usOut"] <= after_us + 1000
+    # Both clocks read here are cut to the millisecond, and what is below it is another clock's.
+    assert reply["usOut"] <= after_us + 2000
 
 
 async def test_those_kept_waiting_at_the_door_count_when_they_come_in(server, dial):

@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import errno
 import signal
+import sqlite3
 import sys
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from vigil.paper.switches import read_switches
 from vigil.paper.venue import Venue
 
 DEFAULT_PORT = 8090
+EXIT_FAILED = 1
 EXIT_MISCONFIGURED = 2
 
 log = structlog.get_logger()
@@ -33,16 +35,19 @@ log = structlog.get_logger()
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
     parser.add_argument(
-        "--port", type=_port, default=DEFAULT_PORT, help="port to listen on; 0 takes a free one"
+        "--port",
+        type=_port,
+        default=DEFAULT_PORT,
+        help="port to listen on (%(default)s); 0 takes a free one",
     )
-    parser.add_argument("--seed", type=int, default=1, help="seed of the price walk")
+    parser.add_argument("--seed", type=int, default=1, help="seed of the price walk (%(default)s)")
     parser.add_argument(
         "--speed",
         type=_speed,
         default=1.0,
-        help="market seconds that the price walk covers per wall second",
+        help="market seconds that the price walk covers per wall second (%(default)g)",
     )
     parser.add_argument(
         "--regime",
@@ -70,7 +75,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         choices=sorted(TIERS),
         default=max(TIERS),
-        help="rate limits of a seven-day volume above 25 (1), 5 (2), 1 (3) or 0 (4) million USD",
+        help="rate limits of a seven-day volume above 25 (1), 5 (2), 1 (3) or 0 (4, unless said "
+        "otherwise) million USD",
     )
     parser.add_argument(
         "--switch",
@@ -100,6 +106,13 @@ def main(args: argparse.Namespace) -> int:
     except Misconfigured as error:
         print(f"vigil paper: {error}", file=sys.stderr)  # noqa: T201 - a command's own output
         return EXIT_MISCONFIGURED
+    except sqlite3.Error as error:
+        text = (
+            f"vigil paper: cannot store the books in {args.state}: {error}; nothing since was "
+            "acknowledged; make room on the disk, or mend it, and start again"
+        )
+        print(text, file=sys.stderr)  # noqa: T201 - as above
+        return EXIT_FAILED
     return 0
 
 
@@ -115,7 +128,7 @@ async def _run(args: argparse.Namespace) -> None:
             port=args.port,
             speed=args.speed,
             persistence=state_file,
-            faults=Faults(seed=args.seed),
+            faults=Faults(seed=args.seed, has_checker=args.control),
             has_control=args.control,
         )
         loop = asyncio.get_running_loop()

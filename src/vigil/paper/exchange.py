@@ -180,8 +180,8 @@ class Exchange:
             if is_busy:
                 self._print_rare_trade(name, now_ms)
         self._follow_dated(now_ms)
-        if is_busy and self.floor.list_new(now_ms):
-            self._forget_old(now_ms)
+        if is_busy and self.floor.is_listing_due(now_ms):
+            self._begin_day(now_ms)
         self.clearing.follow_markets(now_ms)
 
     def set_price(self, index_name: str, price: Decimal, now_ms: int) -> None:
@@ -284,13 +284,18 @@ class Exchange:
             else:
                 self.books.put(order, is_silent=True)
 
-    def _forget_old(self, now_ms: int) -> None:
-        """Once a day: what expired long ago goes, once nothing that is kept is about it."""
+    def _begin_day(self, now_ms: int) -> None:
+        """After an expiry: new ones are listed, and what expired long ago goes.
+
+        It goes once nothing that is kept is about it, but not on the day on which it is archived:
+        that it is, and what was last traded of it, has still to be told.
+        """
+        for name in self.floor.forget(now_ms - EXPIRED_KEPT_MS, self.books.named()):
+            self.clearing.forget(name)
+        self.floor.list_new(now_ms)
         for name, market in self.markets.items():
             if market.state is BookState.ARCHIVIZED:  # no trade will ask for its sequence any more
                 self.books.counters.pop(f"trade_seq:{name}", None)
-        for name in self.floor.forget(now_ms - EXPIRED_KEPT_MS, self.books.named()):
-            self.clearing.forget(name)
 
     def _follow_dated(self, now_ms: int) -> None:
         """Dated markets with orders in them; nobody sees the others move."""

@@ -136,7 +136,8 @@ class StateFile:
             self._upsert("account", _ACCOUNT_KEY, changes.account)
             execute("COMMIT")
         except BaseException:
-            execute("ROLLBACK")
+            if self._connection.in_transaction:  # a full disk has rolled back already
+                execute("ROLLBACK")
             raise
 
     def close(self) -> None:

@@ -6,13 +6,14 @@ reply and the notifications leave, in that order on every connection.
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from decimal import Decimal
 
 import structlog
 from aiohttp import web
 
 from vigil.clock import Clock
+from vigil.paper.faults.accepting import hang_up
 from vigil.paper.faults.arming import Armed
 from vigil.paper.faults.control import Control
 from vigil.paper.faults.deeds import Deeds
@@ -33,6 +34,19 @@ log = structlog.get_logger()
 
 TICK_INTERVAL_S = 0.1
 _KEEP_ALIVE_S = 15 * 60.0
+
+
+@web.middleware
+async def _answer_nothing_unstored(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    """Let a connection end without a word when its books could not be stored: the server stops."""
+    response: web.StreamResponse | None = None
+    try:
+        response = await handler(request)
+    except* sqlite3.Error:
+        response = hang_up(request)
+    return response
 
 
 class PaperServer:
@@ -171,7 +185,9 @@ class PaperServer:
     # -- plumbing ------------------------------------------------------------------------------
 
     def _application(self) -> web.Application:
-        application = web.Application(client_max_size=FRAME_BYTES_MAX)
+        application = web.Application(
+            client_max_size=FRAME_BYTES_MAX, middlewares=[_answer_nothing_unstored]
+        )
         application.router.add_get("/ws/api/v2", self._sockets.handle)
         application.router.add_get("/api/v2/{method:.+}", self._http.handle)
         application.router.add_post("/api/v2/{method:.+}", self._http.handle)
@@ -272,7 +288,7 @@ class PaperServer:
             if self._failure is None:
                 self._persistence.save(changes)
         except sqlite3.Error as error:
-            log.exception("paper.save_failed")
+            log.error("paper.save_failed", reason=str(error))  # noqa: TRY400 - told once, by main
             self._failure = error
             self.request_stop()
         if self._failure is not None:

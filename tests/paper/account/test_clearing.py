@@ -171,6 +171,17 @@ class TestSettlement:
         desk.wait(100)
         assert [row["type"] for row in log(desk)].count("settlement") == 1
 
+    def test_books_closed_by_hand_after_the_clock_was_set_back_open_again(self, desk):
+        began_ms = desk.now_ms
+        desk.wait(2 * DAY_MS)
+        desk.now_ms = began_ms
+        desk.log_in()
+        desk.venue.exchange.clearing.settle(desk.now_ms)
+        desk.wait(SETTLEMENT_MS - 1)
+        assert desk.market().state is BookState.SETTLEMENT
+        desk.wait(1)
+        assert desk.market().state is BookState.OPEN
+
     def test_options_are_summarised_without_moving_cash(self, desk):
         name = dated(desk, "BTC-", is_option=True)
         desk.buy(name, amount=1, type="market")

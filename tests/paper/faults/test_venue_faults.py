@@ -8,6 +8,7 @@ import pytest
 from fault_control import FaultControl
 
 from vigil.clock import SystemClock
+from vigil.paper.market.market import BookState
 from vigil.paper.persistence import StateFile
 from vigil.paper.server import PaperServer
 from vigil.paper.session.keys import CLIENT_ID, CLIENT_SECRET
@@ -554,6 +555,31 @@ class TestMarkets:
         assert await refusal(client) == 10012
         await control.do("suspend-instrument", instrument_name=LINEAR, state="open")
         assert await bought(client)
+
+    async def test_e18_a_suspension_that_outlasts_a_settlement_ends_in_an_open_book(
+        self, dial, control, server, until
+    ):
+        client = await dial()
+        market = server.venue.exchange.markets[LINEAR]
+        await control.do("settlement-break", lasts_s=0.1)
+        await control.do("suspend-instrument", instrument_name=LINEAR, lasts_s=0.3)
+        await until(lambda: market.state is BookState.OPEN)
+        assert await bought(client)
+
+    async def test_e15_a_suspension_does_not_bring_back_what_was_delivered_meanwhile(
+        self, control, server, until
+    ):
+        name = next(
+            market.listing.name
+            for market in server.venue.exchange.markets.values()
+            if not market.listing.is_perpetual
+        )
+        market = server.venue.exchange.markets[name]
+        await control.do("suspend-instrument", instrument_name=name, lasts_s=0.1)
+        await control.do("deliver", instrument_name=name)
+        await control.do("move-price", price_index="btc_usdc", percent=8, lasts_s=0.2)
+        await until(lambda: server.venue.exchange.prices["btc_usdc"] < 100_000)
+        assert market.state is BookState.DELIVERED
 
     async def test_e38_a_spike_comes_and_goes(self, dial, control, server, until):
         client = await dial()

@@ -1,6 +1,8 @@
 from decimal import Decimal
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from vigil.domain.market import Candle
 from vigil.paper.market.charts import HOUR_MS, MINUTE_MS, MINUTES_KEPT_MS, Chart
@@ -113,3 +115,35 @@ class TestOldMinutes:
             )
         again.record(D(1), end_ms + HOUR_MS)
         assert again.drain_folded() != []
+
+
+@given(
+    steps=st.lists(
+        st.tuples(st.sampled_from((20_000, 60_000, 400_000, 5_000_000)), st.integers(90, 110)),
+        max_size=60,
+    ),
+    back_minutes=st.integers(0, 400),
+    resolution=st.sampled_from((3, 15, 60, 1440)),
+)
+def test_every_resolution_tells_what_the_minutes_tell(steps, back_minutes, resolution):
+    chart = Chart("btc_usd", history=past, start_price=D(100), start_ms=BORN_MS)
+    now_ms = BORN_MS
+    for passed_ms, price in steps:
+        now_ms += passed_ms
+        chart.record(D(price), now_ms)
+    step_ms = resolution * MINUTE_MS
+    start_ms = now_ms - back_minutes * MINUTE_MS
+    start_ms -= start_ms % step_ms
+    buckets = {}
+    for minute in chart.candles(start_ms, now_ms, 1):
+        buckets.setdefault(minute.start_ms - minute.start_ms % step_ms, []).append(minute)
+    assert chart.candles(start_ms, now_ms, resolution) == [
+        Candle(
+            start_ms=begins_ms,
+            open=minutes[0].open,
+            high=max(minute.high for minute in minutes),
+            low=min(minute.low for minute in minutes),
+            close=minutes[-1].close,
+        )
+        for begins_ms, minutes in buckets.items()
+    ]

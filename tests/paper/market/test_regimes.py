@@ -43,6 +43,7 @@ def test_a_quiet_market_hardly_moves():
 def test_a_trend_rises_for_hours_and_falls_again():
     found = prices(Regime.TREND, hours=9, step_s=60)
     top = found.index(max(found))
+    assert 3 < top / 60 < 5, "hours, at a price a minute"
     assert max(found) > START * D("1.05")
     assert found[0] < found[top // 2] < found[top]
     assert min(found[top:]) < max(found) * D("0.97")

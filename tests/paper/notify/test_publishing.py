@@ -4,6 +4,8 @@ from decimal import Decimal
 
 import pytest
 
+from vigil.paper.exchange import START_BALANCES
+
 D = Decimal
 LINEAR, INVERSE = "BTC_USDC-PERPETUAL", "BTC-PERPETUAL"
 
@@ -178,6 +180,27 @@ class TestAccount:
         assert desk.on("user.portfolio.usdc")[-1]["session_upl"] > 0
         desk.wait(1000)
         assert desk.on("user.portfolio.usdc") == []
+
+    def test_portfolios_tell_at_once_of_an_order_that_rests_and_of_a_deposit(self, desk):
+        desk.subscribe("user.portfolio.any")
+        assert {data["currency"] for data in desk.on("user.portfolio.any")} == set(START_BALANCES)
+        desk.buy(amount=0.01, type="limit", price=94_000)
+        after = {data["currency"]: data for data in desk.on("user.portfolio.any")}
+        assert after["USDC"]["initial_margin"] > 0
+        desk.venue.exchange.clearing.transfers.deposit("BTC", D(1), now_ms=desk.now_ms)
+        desk.wait(1)
+        (told,) = desk.on("user.portfolio.any")
+        assert (told["currency"], told["balance"]) == ("BTC", START_BALANCES["BTC"] + 1)
+
+    def test_a_clock_that_was_set_back_silences_no_portfolio(self, desk):
+        desk.subscribe("user.portfolio.usdc")
+        desk.buy(amount=0.01, type="market")
+        desk.wait(1000)
+        desk.on("user.portfolio.usdc")
+        desk.now_ms -= 3_600_000
+        desk.move(95_500)
+        desk.wait(1000)
+        assert desk.on("user.portfolio.usdc")[-1]["session_upl"] > 0
 
     def test_every_connection_of_the_account_hears_what_any_of_them_did(self, desk):
         other = desk.connect()

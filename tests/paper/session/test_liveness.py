@@ -54,3 +54,12 @@ def test_who_does_not_answer_is_mute_after_ten_seconds():
 def test_a_longer_interval_is_kept():
     pulse = Pulse.starting(30, 0, random.Random(1))
     assert 32_000 <= beats(pulse, 40_000)[0][0] <= 32_700
+
+
+def test_a_clock_that_was_set_back_delays_nobodys_end():
+    pulse = Pulse.starting(10, 0, random.Random(1))
+    asked_ms = 20_000
+    assert "test_request" in pulse.beat(asked_ms)
+    back_ms = asked_ms - 3_600_000
+    assert not pulse.is_mute(back_ms)
+    assert pulse.is_mute(back_ms + 10_000)

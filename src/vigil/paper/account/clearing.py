@@ -90,10 +90,10 @@ class Clearing:
         """Account for everything between the last call and `now_ms`, at the prices there were.
 
         Where the clock went back, what was accounted for stays so until time has caught up; only
-        books that closed for a settlement which is still to come by that clock open again.
+        books that closed for a settlement which by that clock is over, or to come, open again.
         """
         if now_ms <= self._last_ms:
-            if self._reopens_ms is not None and now_ms < self._reopens_ms - SETTLEMENT_MS:
+            if self._reopens_ms is not None and not 0 < self._reopens_ms - now_ms <= SETTLEMENT_MS:
                 self._open_books()
             return
         while (boundary_ms := next_expiry_ms(self._last_ms)) <= now_ms:

@@ -1,4 +1,4 @@
-"""Every order label that ever reached the exchange, when, and through which connection.
+"""Every order label that reached the exchange, when, and through which connection.
 
 Noted before anything becomes of the request, lost ones included, so that a checker can hold it
 against what the client wrote down beforehand.
@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from vigil.paper.matching.forms import LABEL_LENGTH_MAX
 from vigil.paper.wire.framing import Request
 
 _METHODS = frozenset(
@@ -20,7 +21,7 @@ _METHODS = frozenset(
         "private/cancel_by_label",
     }
 )
-_ARRIVALS_MAX = 1_000_000
+ARRIVALS_MAX = 100_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,10 +39,14 @@ class Arrival:
 
 
 class Arrivals:
-    """All arrivals, oldest first; the oldest of a million make room."""
+    """The newest hundred thousand arrivals, oldest first; what is too long is no label.
 
-    def __init__(self) -> None:
-        self.seen: deque[Arrival] = deque(maxlen=_ARRIVALS_MAX)
+    Args:
+        is_kept: Whether anybody will ask; else nothing is noted.
+    """
+
+    def __init__(self, *, is_kept: bool = True) -> None:
+        self.seen: deque[Arrival] = deque(maxlen=ARRIVALS_MAX if is_kept else 0)
 
     def note(self, request: Request, connection: int | None, now_ms: int) -> None:
         """Write down the labels of a request."""
@@ -56,7 +61,7 @@ class Arrivals:
 
 def _labels(params: Mapping[str, Any]) -> Iterator[str]:
     label = params.get("label")
-    if isinstance(label, str):
+    if isinstance(label, str) and len(label) <= LABEL_LENGTH_MAX:
         yield label
     linked = params.get("otoco_config")
     if isinstance(linked, list):

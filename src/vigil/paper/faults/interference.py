@@ -94,11 +94,12 @@ class Faults:
 
     Args:
         seed: Of all their dice.
+        has_checker: Whether somebody may ask which labels arrived.
     """
 
-    def __init__(self, seed: int = 1) -> None:
+    def __init__(self, seed: int = 1, *, has_checker: bool = True) -> None:
         self.arms = Arms(seed)
-        self.arrivals = Arrivals()
+        self.arrivals = Arrivals(is_kept=has_checker)
         self.now_ms = 0
         self._held = Held()
 

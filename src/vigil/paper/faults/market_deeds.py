@@ -41,13 +41,16 @@ def _change_instrument(scene: Scene) -> Deed:
 
 def _suspend_instrument(scene: Scene) -> Deed:
     market = scene.market()
-    before, market.state = market.state, BookState(scene.values["state"])
+    before, wanted = market.state, BookState(scene.values["state"])
+    market.state = wanted
 
     def take_back(_: int) -> tuple[Outgoing, ...]:
-        market.state = before
+        if market.state is wanted:  # else it was delivered, or closed by somebody else, meanwhile
+            # A settlement break that was on then may have ended, and nobody would open it again.
+            market.state = BookState.OPEN if before is BookState.SETTLEMENT else before
         return ()
 
-    return Deed(done={"state": market.state.value}, undo=take_back)
+    return Deed(done={"state": wanted.value}, undo=take_back)
 
 
 def _move_price(scene: Scene) -> Deed:

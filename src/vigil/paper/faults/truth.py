@@ -12,7 +12,7 @@ from vigil.paper.wire import render
 def truth(venue: Venue, arrivals: Arrivals, now_ms: int) -> dict[str, Any]:
     """Everything that a checker may hold a client's beliefs against.
 
-    Orders and trades are rendered as on the wire; `labels` are all that ever arrived, in order.
+    Orders and trades are rendered as on the wire; `labels` are those that arrived, in order.
     """
     exchange = venue.exchange
     books = exchange.books

@@ -37,9 +37,12 @@ def chart_columns(
 def _row(market: Market, candle: Candle, bucket_ms: int) -> tuple[Any, ...]:
     """One candle. A put is dear where its index is low, so the extremes are sorted anew."""
     time_ms = candle.start_ms
-    opened, one, other, closed = (
-        market.price_at(price, time_ms)
-        for price in (candle.open, candle.high, candle.low, candle.close)
+    opened = market.price_at(candle.open, time_ms)
+    closed = market.price_at(candle.close, time_ms)
+    known = {candle.open: opened, candle.close: closed}  # where extremes often are
+    one, other = (
+        known[price] if price in known else market.price_at(price, time_ms)
+        for price in (candle.high, candle.low)
     )
     is_option = market.listing.strike is not None
     cost = (_OPTION_COST_A_MINUTE if is_option else _COST_A_MINUTE) * (bucket_ms // MINUTE_MS)

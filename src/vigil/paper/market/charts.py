@@ -5,9 +5,11 @@ without a price, as while the exchange was down, is flat at the close before it.
 Source: Deribit API v2, `public/get_tradingview_chart_data`.
 """
 
-from collections.abc import Callable, Iterable
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from itertools import groupby
 
 from msgspec.structs import replace
 
@@ -68,6 +70,7 @@ class Chart:
         self._history = history
         self._before: list[OhlcPrices] = []
         self._minutes: dict[int, Candle] = {}
+        self._times: list[int] = []  # of the minutes, rising
         self._last_ms = _minute_of(start_ms)
         self._closed: list[ClosedMinute] = []
         self._folded: list[int] = []
@@ -87,6 +90,8 @@ class Chart:
         known = self._minutes.get(minute_ms)
         if known is not None and price == known.close:
             return
+        if known is None:
+            self._times.append(minute_ms)
         self._minutes[minute_ms] = (
             replace(known, high=max(known.high, price), low=min(known.low, price), close=price)
             if known
@@ -108,8 +113,9 @@ class Chart:
         """Take back recorded minutes."""
         for candle in candles:
             self._minutes[candle.start_ms] = candle
-        self._last_ms = max(self._minutes)
-        self._folded_ms = _hour_of(min(self._minutes))
+        self._times = sorted(self._minutes)
+        self._last_ms = self._times[-1]
+        self._folded_ms = _hour_of(self._times[0])
 
     def candles(self, start_ms: int, end_ms: int, resolution_minutes: int) -> list[Candle]:
         """Candles that begin between the bucket of `start_ms` and `end_ms`, oldest first.
@@ -120,22 +126,25 @@ class Chart:
         first_ms = self.start_ms - (HISTORY_MINUTES + 1) * MINUTE_MS
         end_ms = min(end_ms, self._last_ms)
         start_ms = max(start_ms, first_ms, end_ms - (CANDLES_MAX - 1) * step_ms)
+        begins_ms = start_ms - start_ms % step_ms
         candles: list[Candle] = []
-        for minute in self._minutes_between(start_ms - start_ms % step_ms, end_ms):
-            bucket_ms = minute.start_ms - minute.start_ms % step_ms
-            if candles and candles[-1].start_ms == bucket_ms:
-                last = candles[-1]
-                candles[-1] = replace(
-                    last,
-                    high=max(last.high, minute.high),
-                    low=min(last.low, minute.low),
-                    close=minute.close,
-                )
-            else:
-                candles.append(replace(minute, start_ms=bucket_ms))
+        close = self._close_before(begins_ms)
+        known = self._known_between(begins_ms, end_ms)
+        for bucket_ms, gathered in groupby(known, lambda it: it.start_ms - it.start_ms % step_ms):
+            minutes = list(gathered)
+            if close is not None:
+                candles.extend(_flat(time, close) for time in range(begins_ms, bucket_ms, step_ms))
+                if minutes[0].start_ms > bucket_ms:
+                    minutes.insert(0, _flat(bucket_ms, close))
+            candles.append(_joined(bucket_ms, minutes))
+            close = minutes[-1].close
+            begins_ms = bucket_ms + step_ms
+        if close is not None:
+            candles.extend(_flat(time, close) for time in range(begins_ms, end_ms + 1, step_ms))
         return candles
 
-    def _minutes_between(self, start_ms: int, end_ms: int) -> Iterable[Candle]:
+    def _known_between(self, start_ms: int, end_ms: int) -> Iterator[Candle]:
+        """What was made up and what was recorded, without the minutes that had no price."""
         born_ms = _minute_of(self.start_ms)
         if start_ms < born_ms:
             before = self._before_start((born_ms - start_ms) // MINUTE_MS)
@@ -144,38 +153,30 @@ class Chart:
                 minute_ms = born_ms - (len(before) - offset) * MINUTE_MS
                 if minute_ms <= end_ms:
                     yield Candle(start_ms=minute_ms, open=opened, high=high, low=low, close=close)
-        previous: Candle | None = None
-        for minute_ms in range(max(start_ms, born_ms), end_ms + 1, MINUTE_MS):
-            known = self._minutes.get(minute_ms)
-            if known is None:
-                close = previous.close if previous else self._close_before(minute_ms)
-                known = Candle(start_ms=minute_ms, open=close, high=close, low=close, close=close)
-            yield known
-            previous = known
+        first, end = bisect_left(self._times, start_ms), bisect_right(self._times, end_ms)
+        yield from (self._minutes[time] for time in self._times[first:end])
 
     def _fold(self, until_ms: int) -> None:
         """Let the minutes of every hour that ended by then become one candle."""
         while self._folded_ms + HOUR_MS <= until_ms:
-            times = range(self._folded_ms, self._folded_ms + HOUR_MS, MINUTE_MS)
+            begins = bisect_left(self._times, self._folded_ms)
             self._folded_ms += HOUR_MS
-            known = [time for time in times if time in self._minutes]
+            known = self._times[begins : bisect_left(self._times, self._folded_ms)]
             if len(known) < 2:
                 continue
             first, *others = known
-            minutes = [self._minutes[first], *(self._minutes.pop(time) for time in others)]
-            hour = replace(
-                minutes[0],
-                high=max(minute.high for minute in minutes),
-                low=min(minute.low for minute in minutes),
-                close=minutes[-1].close,
-            )
+            hour = _joined(first, [self._minutes[time] for time in known])
+            for time in others:
+                del self._minutes[time]
+            del self._times[begins + 1 : begins + len(known)]
             self._minutes[first] = hour
             self._closed.append(ClosedMinute(index_name=self.index_name, candle=hour))
             self._folded.extend(others)
 
-    def _close_before(self, minute_ms: int) -> Decimal:
-        earlier = [candle for start_ms, candle in self._minutes.items() if start_ms < minute_ms]
-        return max(earlier, key=lambda candle: candle.start_ms).close
+    def _close_before(self, minute_ms: int) -> Decimal | None:
+        """The last price recorded before a minute; None where there is none."""
+        place = bisect_left(self._times, minute_ms)
+        return self._minutes[self._times[place - 1]].close if place else None
 
     def _before_start(self, minutes: int) -> list[OhlcPrices]:
         if len(self._before) < minutes:
@@ -190,6 +191,21 @@ def flat_history(price: Decimal) -> Callable[[int], list[OhlcPrices]]:
         return [(price, price, price, price)] * minutes
 
     return history
+
+
+def _flat(start_ms: int, price: Decimal) -> Candle:
+    return Candle(start_ms=start_ms, open=price, high=price, low=price, close=price)
+
+
+def _joined(start_ms: int, candles: Sequence[Candle]) -> Candle:
+    """Candles that follow each other as one."""
+    return Candle(
+        start_ms=start_ms,
+        open=candles[0].open,
+        high=max(candle.high for candle in candles),
+        low=min(candle.low for candle in candles),
+        close=candles[-1].close,
+    )
 
 
 def _minute_of(time_ms: int) -> int:

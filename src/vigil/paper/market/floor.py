@@ -128,13 +128,12 @@ class Floor:
         """Open dated futures and options on an index."""
         return [m for m in self._dated.get(index_name, ()) if m.state is BookState.OPEN]
 
-    def list_new(self, now_ms: int) -> bool:
-        """After an expiry, list what comes in its place, and archive what expired a day ago.
+    def is_listing_due(self, now_ms: int) -> bool:
+        """Whether an expiry has passed since instruments were last listed."""
+        return expiry_before(now_ms) > self._listed_until_ms
 
-        Returns: Whether an expiry has passed since the last call.
-        """
-        if expiry_before(now_ms) <= self._listed_until_ms:
-            return False
+    def list_new(self, now_ms: int) -> None:
+        """After an expiry, list what comes in its place, and archive what expired a day ago."""
         self._listed_until_ms = expiry_before(now_ms)
         for markets in self._dated.values():
             for market in markets:
@@ -143,7 +142,6 @@ class Floor:
             markets[:] = [m for m in markets if m.state is not BookState.ARCHIVIZED]
         if self._lists_expiries:
             self._list_board(now_ms)
-        return True
 
     def forget(self, expired_by_ms: int, kept: Collection[str]) -> tuple[str, ...]:
         """Forget the archived instruments that expired by then, but none that `kept` names.
