@@ -415,6 +415,30 @@ async def test_what_has_waited_past_its_validity_is_not_sent(
     assert len(session.asked) == 1
 
 
+async def test_what_outlived_itself_in_the_matching_queue_leaves_its_place_to_others(
+    client: DeribitClient, session: ScriptedLine, clock: HandClock, order_json: Make
+) -> None:
+    """A place that stays taken for ever would in the end leave none for any entry."""
+    answered = asyncio.Event()
+
+    async def slowly(method: str, params: Any, *, timeout_s: float) -> Reply:
+        await answered.wait()
+        body = {"order": order_json(), "trades": []}
+        return Reply(request_id=1, result=msgspec.Raw(msgspec.json.encode(body)))
+
+    session.request = slowly  # type: ignore[method-assign]
+    request = replace(REQUEST, valid_until_ms=client.exchange_now_ms() + 500)
+    placing = [asyncio.ensure_future(client.place(request)) for _ in range(10)]
+    await asyncio.sleep(0)
+    clock.loop_s += 1
+    answered.set()
+    outcomes = await asyncio.gather(*placing)
+    assert sum(isinstance(outcome, Confirmed) for outcome in outcomes) == 5
+    assert all("validity" in one.message for one in outcomes if isinstance(one, Refused))
+    again = await asyncio.gather(*(client.place(REQUEST) for _ in range(5)))
+    assert all(isinstance(outcome, Confirmed) for outcome in again)
+
+
 # --- login
 
 

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vigil.deribit import matching_places
 from vigil.deribit.credits import Lane
 from vigil.deribit.matching_places import MatchingPlaces
 from vigil.errors import Transient
@@ -55,6 +56,25 @@ async def test_the_higher_lane_goes_first_and_then_who_came_first():
         places.leave()
     await tasks[0]
     assert done == [Lane.PROTECT, Lane.ENTRY]
+
+
+async def test_nobody_overtakes_those_who_wait_before_him():
+    places, _ = filled(Lane.PROTECT)
+    first = await waiting(places, Lane.PROTECT, [])
+    places._taken -= 1  # one left, and nobody was called yet
+    assert not places.try_enter(Lane.PROTECT)
+    assert places.try_enter(Lane.REDUCE)
+    first.cancel()
+
+
+async def test_so_many_may_wait_and_no_more(monkeypatch):
+    monkeypatch.setattr(matching_places, "_WAITING_MAX", 2)
+    places, _ = filled(Lane.ENTRY)
+    tasks = [await waiting(places, Lane.ENTRY, []) for _ in range(2)]
+    with pytest.raises(Transient, match="2 calls wait"):
+        await places.enter(Lane.ENTRY, within_s=60.0)
+    for task in tasks:
+        task.cancel()
 
 
 async def test_nobody_waits_for_ever_and_whoever_gives_up_leaves_no_trace():

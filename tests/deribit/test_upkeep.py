@@ -137,6 +137,28 @@ async def test_what_could_not_be_asked_for_is_asked_for_again(
         running.cancel()
 
 
+# --- troubles that are over
+
+
+async def test_asking_too_much_is_over_once_nobody_has_said_so_for_a_while(
+    session: Session, stepped_clock: Any
+) -> None:
+    """The second witness may hear it while the session goes on."""
+    session.socket.answers["public/get_time"] = lambda _: stepped_clock.now_ms()
+    check_s = Deadlines().clock_check_s
+    running = asyncio.ensure_future(session.upkeep.keep_time())
+    over = Trouble(kind=TroubleKind.CREDITS, reason=None)
+    try:
+        await stepped_clock.advance(check_s - 1)
+        session.client.throttle.drain("too_many_requests")
+        await stepped_clock.advance(2)
+        assert over not in session.troubles, "a second after it was told"
+        await stepped_clock.advance(check_s)
+        assert over in session.troubles
+    finally:
+        running.cancel()
+
+
 # --- orders outlive the connection
 
 GET, DISABLE = (

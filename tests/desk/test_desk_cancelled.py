@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+import structlog
 
 from rig import BUY, LINEAR
 from vigil.deribit.outcome import Confirmed, Refused
@@ -56,7 +57,24 @@ async def test_nobody_is_kept_for_long(rig, monkeypatch):
     started_s = rig.clock.elapsed_s()
     await broken_off(rig, rig.desk.close(trade, STRATEGY_STOP), "private/cancel")
     assert rig.clock.elapsed_s() - started_s < rig.client._call_timeout_s
+    await asyncio.sleep(0)
+    going_on = [str(task.get_coro()) for task in asyncio.all_tasks()]
+    assert not any("_replace_protection" in act for act in going_on), "behind nobody's back"
     assert "private/sell" not in rig.venue.acts()
+
+
+async def test_what_breaks_when_nobody_waits_any_more_is_told_all_the_same(rig, monkeypatch):
+    """Whoever asked was cancelled, so the error has nobody to go to but the log."""
+    trade = await rig.enter()
+
+    async def broken(orders):
+        raise OSError("disk is full")
+
+    monkeypatch.setattr(rig.books, "book_orders", broken)
+    with structlog.testing.capture_logs() as lines:
+        await broken_off(rig, rig.desk.close(trade, STRATEGY_STOP), "private/cancel")
+    (line,) = [line for line in lines if line["event"] == "act.broken"]
+    assert isinstance(line["exc_info"], OSError)
 
 
 async def test_an_entry_is_in_doubt_at_once(rig):

@@ -86,12 +86,13 @@ async def test_what_was_dropped_is_found_by_the_pass_that_is_asked_for(rig, monk
     assert not (await rig.trade(trade.trade_id)).is_open
 
 
-async def test_a_stream_that_broke_is_started_again_by_the_supervisor(rig, monkeypatch):
-    async def broken(orders):
+@pytest.mark.parametrize("what", ["book_orders", "has_lost_stop"])
+async def test_a_stream_that_broke_is_started_again_by_the_supervisor(rig, monkeypatch, what):
+    async def broken(*_):
         raise RuntimeError("no disk")
 
     with monkeypatch.context() as patch:
-        patch.setattr(rig.books, "book_orders", broken)
+        patch.setattr(rig.books, what, broken)
         await rig.person.call(
             "private/buy", instrument_name=LINEAR, amount=LOT[LINEAR], type="market"
         )

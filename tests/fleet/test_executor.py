@@ -174,6 +174,43 @@ async def test_an_entry_in_doubt_is_known_again_and_blocks_the_next(stage, rig, 
     assert len(rig.venue.acts()) == 2
 
 
+@pytest.mark.parametrize(
+    ("intent", "way"),
+    [
+        pytest.param(ENTER, "private/buy", id="entry"),
+        pytest.param(Exit(reason="enough"), "private/sell", id="close"),
+    ],
+)
+async def test_what_has_filled_and_whose_fills_are_late_is_not_done_again_after_a_restart(
+    stage, rig, monkeypatch, intent, way
+):
+    """By the trades alone it would seem flat after its entry, and not flat after its close."""
+    trade = await rig.enter() if isinstance(intent, Exit) else None
+
+    async def held_up(fills):
+        return ()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(rig.books, "book_fills", held_up)
+        if trade is None:
+            author = Author(strategy_id="s", strategy_name="Scripted")
+            await rig.desk.enter(await rig.approved(), instrument_name=LINEAR, author=author)
+        else:
+            await rig.desk.close(trade, ExitReason.STRATEGY_STOP)
+        sent = rig.venue.acts().count(way)
+        rig.brain.decide = wish(intent)
+        executor = await stage.start()
+        for _ in range(3):
+            await stage.quotes_until(lambda: rig.brain.lives[-1].seen)
+        assert rig.venue.acts().count(way) == sent
+    await rig.reconcile()
+    rig.brain.decide = wish()
+    is_open = trade is None
+    await rig.until(lambda: (executor.state.trade is not None) is is_open)
+    assert executor.state.entry is None
+    assert executor.state.close is None
+
+
 async def test_a_rest_after_the_last_trade_goes_on_after_a_restart(stage, rig):
     rig.brain.cooldown_ms = 60_000
     trade = await rig.enter()
@@ -187,6 +224,20 @@ async def test_a_rest_after_the_last_trade_goes_on_after_a_restart(stage, rig):
     with capture_logs() as lines:
         await stage.quotes_until(lambda: refusals(lines))
     assert refusals(lines) == ["cooldown"]
+
+
+async def test_news_of_the_last_trade_that_comes_after_a_restart_is_old_news(stage, rig):
+    """Of a trade so short that its entry could still be on the road when it ended."""
+    trade = await rig.enter()
+    entry = (await rig.rows(trade.trade_id))[Role.ENTRY]
+    await rig.desk.close(trade, ExitReason.STRATEGY_STOP)
+    closed = await rig.closed(trade.trade_id)
+    assert closed.exit_time_ms < entry.valid_until_ms
+    executor = await stage.start()
+    rig.books._tell_orders((entry,))
+    await stage.quotes_until(lambda: rig.brain.lives[-1].seen)
+    assert executor.state.entry is None
+    assert executor.analysis_state is AnalysisState.ANALYZING
 
 
 async def test_its_memory_is_handed_back_to_it(stage, rig):

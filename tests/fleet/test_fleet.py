@@ -8,7 +8,7 @@ from decimal import Decimal
 import pytest
 from structlog.testing import capture_logs
 
-from rig import BUY, ETHER, INVERSE, LINEAR, QUICK, desired, wanted
+from rig import BUY, ETHER, INVERSE, LINEAR, LOT, QUICK, desired, wanted
 from vigil.domain.standing import AnalysisState
 from vigil.domain.trade import ExitReason
 from vigil.errors import Misconfigured, Transient
@@ -217,6 +217,26 @@ async def test_a_flatten_in_doubt_is_not_sent_twice(rig, fleet):
     await rig.closed(trade.trade_id)
     await rig.reconcile()
     await rig.assert_agreement()
+
+
+async def test_what_a_close_has_flattened_already_is_not_closed_twice(rig, fleet, monkeypatch):
+    """Its fills are not known yet, and what is left in the instrument is another strategy's."""
+    await rig.enter(strategy_id="other")
+    trade = await rig.enter(strategy_id="a")
+
+    async def held_up(fills):
+        return ()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(rig.books, "book_fills", held_up)
+        await rig.desk.close(trade, ExitReason.STRATEGY_STOP)
+        await put_in_force(rig, wanted("a", status="stopped", onStop="flatten"))
+        sells = rig.venue.acts
+        await rig.until(lambda: fleet.child("a").restarts or sells().count("private/sell") > 1)
+    assert sells().count("private/sell") == 1
+    await rig.reconcile()
+    await rig.closed(trade.trade_id)
+    assert rig.position(LINEAR) == LOT[LINEAR]
 
 
 async def test_what_was_to_be_flattened_when_the_process_died_is_flattened_at_the_start(rig):

@@ -616,15 +616,24 @@ def test_an_entry_on_its_way_is_remembered(status):
     [(OrderStatus.FILLED, "0.01"), (OrderStatus.CANCELLED, "0.004")],
     ids=["whole", "the rest of it cancelled"],
 )
-def test_a_filled_entry_is_held_until_its_trade_is_seen(status, filled):
+@pytest.mark.parametrize("entry", [order(), None], ids=["known", "first news of it"])
+def test_a_filled_entry_is_held_until_its_trade_is_seen(status, filled, entry):
     """The order's news comes before its fills, and in between nothing is opened beside it."""
     ended = replace(order(status=status), filled_amount=D(filled))
-    known = live(state(entry=order()), OwnOrderChanged(order=ended))
+    last_exit_ms = ended.valid_until_ms - 10_000
+    before = state(entry=entry, last_exit_ms=last_exit_ms)
+    known = live(before, OwnOrderChanged(order=ended))
     assert known.entry == ended
     refused = react(known, quote(), wishing(enter()))
     assert [one.reason for one in refused.refusals] == [Reason.ORDER_IN_DOUBT]
     after = live(known, TradeChanged(trade=trade()))
     assert (after.entry, after.retry_ms) == (None, None)
+
+
+def test_a_filled_entry_from_before_the_last_exit_is_history():
+    ended = order(status=OrderStatus.FILLED)
+    known = state(last_exit_ms=ended.valid_until_ms)
+    assert live(known, OwnOrderChanged(order=ended)) == known
 
 
 @pytest.mark.parametrize("status", OrderStatus, ids=str)

@@ -193,10 +193,12 @@ class Caller(Asker):
         if pool_of(method) is not Pool.TRADING:
             reply = await line.request(method, params, timeout_s=self._call_timeout_s)
         else:
-            if not self._matching.try_enter(lane):
+            has_waited = not self._matching.try_enter(lane)
+            if has_waited:
                 await self._matching.enter(lane, within_s=_PATIENCE_S[lane])
-                self._check_validity(method, params)
             try:
+                if has_waited:
+                    self._check_validity(method, params)
                 reply = await line.request(method, params, timeout_s=self._call_timeout_s)
             finally:
                 self._matching.leave()

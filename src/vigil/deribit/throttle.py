@@ -5,6 +5,7 @@ whole account: all sessions after one another, and the second witness beside the
 """
 
 import bisect
+import math
 from collections.abc import Callable, Mapping
 
 import structlog
@@ -44,6 +45,7 @@ class Throttle:
         self._waiting: dict[Pool, list[tuple[Lane, int]]] = {pool: [] for pool in Pool}
         self._last_number = 0
         self._adopted: dict[Pool, Rate] = {}
+        self._drained_s = -math.inf
 
     def try_spend(self, method: str, lane: Lane) -> bool:
         """Take the credit of one call, if there is enough and nobody waits before it."""
@@ -86,9 +88,15 @@ class Throttle:
         """Count a call that goes out whatever is left."""
         self._credits.spend_anyway(pool_of(method), self._clock.elapsed_s())
 
+    @property
+    def calm_s(self) -> float:
+        """Seconds since the exchange last said that we asked too much; infinite if it never did."""
+        return self._clock.elapsed_s() - self._drained_s
+
     def drain(self, words: str) -> None:
         """The exchange says, in these words, that we asked too much."""
-        self._credits.drain(self._clock.elapsed_s())
+        self._drained_s = self._clock.elapsed_s()
+        self._credits.drain(self._drained_s)
         self._on_drained(words)
 
     async def recover(self) -> None:

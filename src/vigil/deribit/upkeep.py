@@ -106,9 +106,11 @@ class Upkeep:
             except (Transient, Rejected, OutcomeUnknown) as error:
                 # Two good clocks part slowly, and a dead link is found by others.
                 _log.warning("clock.unmeasured", reason=str(error), action="trying again later")
-            # A session that has lasted this long asks no more than it may, and hears all.
-            for kind in (TroubleKind.CREDITS, TroubleKind.STREAM):
-                self._on_trouble(Trouble(kind=kind, reason=None))
+            # A session that has lasted this long hears all.
+            self._on_trouble(Trouble(kind=TroubleKind.STREAM, reason=None))
+            # That we asked too much is also said to others of the same account.
+            if self._client.throttle.calm_s >= self._deadlines.clock_check_s:
+                self._on_trouble(Trouble(kind=TroubleKind.CREDITS, reason=None))
 
     async def learn_limits(self) -> NoReturn:
         """Learn the account's own rate limits; until then, and failing that, the lowest hold."""

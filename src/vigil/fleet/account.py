@@ -69,10 +69,11 @@ class AccountStream:
                 await self._books.book_fills(fills)
                 for reply in late:
                     await self._books.book_late_reply(reply)
+                at_ms = max((order.last_update_timestamp_ms for order in orders), default=0)
+                has_lost_stop = await self._books.has_lost_stop(changed, at_ms)
                 is_booked = True
             finally:
                 if not is_booked:
                     self._request_pass(NEWS_LOST)
-            at_ms = max((order.last_update_timestamp_ms for order in orders), default=0)
-            if await self._books.has_lost_stop(changed, at_ms):
+            if has_lost_stop:
                 self._request_pass("stop lost")

@@ -25,6 +25,7 @@ from vigil.fleet.authority import Authority
 from vigil.fleet.inbox import Inbox
 from vigil.fleet.locks import Locks
 from vigil.ledger.ledger import Ledger
+from vigil.reconcile.readings import is_waited_for
 from vigil.trading.execution import Author
 from vigil.trading.pipeline import (
     DAY_MS,
@@ -226,12 +227,24 @@ class Executor:
             working = [
                 order for order in await ledger.working_orders() if order.strategy_id == strategy_id
             ]
+            trade = next((trade for trade in trades if trade.strategy_id == strategy_id), None)
+            last_id, last_exit_ms = await ledger.last_exit(strategy_id) or (None, None)
+            # Filled, and the fills not known yet: the trade is not yet what they will make of it.
+            working += [
+                order
+                for order in await ledger.orders_short_of_fills()
+                if order.strategy_id == strategy_id
+                and is_waited_for(order, now_ms)
+                and await ledger.trade(order.trade_id)
+                == (trade if order.role is Role.CLOSE else None)
+            ]
             self._state = replace(
                 self._state,
-                trade=next((trade for trade in trades if trade.strategy_id == strategy_id), None),
+                trade=trade,
                 entry=next((order for order in working if order.role is Role.ENTRY), None),
                 close=next((order for order in working if order.role is Role.CLOSE), None),
-                last_exit_ms=await ledger.last_exit_ms(strategy_id),
+                closed_trade_id=last_id,
+                last_exit_ms=last_exit_ms,
                 day=day,
                 trades_today=await ledger.trades_opened_since(strategy_id, day * DAY_MS),
             )

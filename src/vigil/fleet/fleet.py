@@ -23,6 +23,7 @@ from vigil.errors import Misconfigured, Transient, VigilError
 from vigil.fleet.desired import DesiredState, DesiredStrategy
 from vigil.fleet.executor import Executor, MarketData, Tools
 from vigil.fleet.instruments import Instruments
+from vigil.reconcile.readings import is_waited_for
 from vigil.strategies.catalog import (
     BrokenStrategy,
     Catalog,
@@ -296,8 +297,13 @@ class Fleet:
                 continue
             left.append(trade.trade_id)
             orders = await self._tools.ledger.orders_of_trade(trade.trade_id)
-            # One that is in doubt may have closed it: the reconciler finds out.
-            if all(order.status.is_final for order in orders if order.role is Role.CLOSE):
+            # One that is in doubt may have closed it, and so has one whose fills are late: the
+            # reconciler finds out.
+            now_ms = self._tools.market.exchange_now_ms()
+            short = await self._tools.ledger.orders_short_of_fills()
+            late = {order.label for order in short if is_waited_for(order, now_ms)}
+            closes = [order for order in orders if order.role is Role.CLOSE]
+            if all(order.status.is_final and order.label not in late for order in closes):
                 try:
                     outcome = await self._tools.desk.close(trade, ExitReason.STRATEGY_STOP)
                     if is_filled(outcome):

@@ -356,7 +356,8 @@ def _with_entry(state: StrategyState, order: OwnOrder, now_ms: int) -> StrategyS
     is_filled = order.status is OrderStatus.FILLED or bool(order.filled_amount)
     if order.status.is_final and not is_filled:
         return _without_entry(state, now_ms)
-    if order.status.is_final and known is None:
+    is_history = order.valid_until_ms <= (state.last_exit_ms or 0)
+    if order.status.is_final and known is None and is_history:
         return state  # its trade was opened and closed before this news came
     return replace(state, entry=order)
 
