@@ -10,7 +10,7 @@ import gc
 import random
 import sqlite3
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, cast
@@ -27,7 +27,7 @@ from vigil.deribit.client import DeribitClient
 from vigil.deribit.connection import dial_websocket
 from vigil.deribit.credits import Credits, Pool, Rate
 from vigil.deribit.link import DeribitLink
-from vigil.deribit.outcome import Outcome
+from vigil.deribit.outcome import Confirmed, Outcome
 from vigil.deribit.session import ApiKey, Deadlines
 from vigil.deribit.throttle import Throttle
 from vigil.deribit.websocket import TakeMessage, WebSocket
@@ -41,8 +41,11 @@ from vigil.domain.events import (
     TickerReceived,
 )
 from vigil.domain.instrument import Instrument, Kind
+from vigil.domain.labels import parse_label
 from vigil.domain.market import Candle, Ticker
+from vigil.domain.money import ZERO
 from vigil.domain.order import Direction, Order, OrderStatus, OwnOrder
+from vigil.domain.trade import Trade, TradeStatus
 from vigil.fleet.account import AccountStream
 from vigil.fleet.authority import Authority
 from vigil.fleet.executor import Executor, Tools
@@ -157,6 +160,7 @@ async def _trade_with_vigil(url: str, name: str) -> None:
                 request_pass=lambda _: None,
             ),
         )
+        desk.tell_trade = executor.trade_changed
         account = AccountStream(books, request_pass=lambda _: None)
 
         def take(event: ExchangeEvent) -> None:
@@ -192,15 +196,40 @@ async def _trade_with_vigil(url: str, name: str) -> None:
 
 
 class _Desk(Desk):
-    """The real desk, which also says when an entry is wholly dealt with."""
+    """The real desk, which also says when an entry is wholly dealt with.
 
-    on_done = staticmethod(lambda: None)
+    What the entry opened is over at once, so that the next ticker finds the strategy as free as
+    this one did.
+    """
+
+    tell_trade: Callable[[Trade], None]
+    on_done: Callable[[], None]
 
     async def enter(self, approved: Approved, *, instrument_name: str, author: Author) -> Outcome:
         outcome = await super().enter(approved, instrument_name=instrument_name, author=author)
+        if isinstance(outcome, Confirmed):
+            self.tell_trade(_opened_and_closed(outcome.order))
         # Runs once the executor has taken the news of its order and waits for a quote again.
         asyncio.get_running_loop().call_soon(self.on_done)
         return outcome
+
+
+def _opened_and_closed(entry: Order) -> Trade:
+    label = parse_label(entry.label)
+    assert label is not None
+    return Trade(
+        trade_id=f"t{label.intent_id}",
+        strategy_name="Eager",
+        instrument_name=entry.instrument_name,
+        side=entry.direction,
+        entry_order_id=entry.order_id,
+        entry_price=Decimal(1),
+        amount=entry.amount,
+        entry_time_ms=entry.last_update_timestamp_ms,
+        status=TradeStatus.CLOSED,
+        open_amount=ZERO,
+        exit_time_ms=0,  # for no clock later than the next ticker, which would be too early then
+    )
 
 
 class _Eager:
@@ -266,7 +295,10 @@ class _ForgetfulLedger:
     async def working_orders(self) -> tuple[OwnOrder, ...]:
         return ()
 
-    async def last_exit_ms(self, strategy_id: str) -> int | None:
+    async def orders_short_of_fills(self) -> tuple[OwnOrder, ...]:
+        return ()
+
+    async def last_exit(self, strategy_id: str) -> tuple[str, int] | None:
         del strategy_id
         return None
 

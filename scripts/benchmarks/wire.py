@@ -85,8 +85,7 @@ def order_frame(request_id: int, ticker: dict[str, Any]) -> bytes:
 def reply_frame(request: dict[str, Any]) -> bytes:
     """The exchange's answer to any request of either client.
 
-    An order is answered as filled, and no trade is told of it: it ends there, and the next ticker
-    finds the strategy as free as this one did. One without a fill would make it rest.
+    An order is answered as filled, and its executions are never told: it ends there.
     """
     params = request.get("params", {})
     match request["method"]:

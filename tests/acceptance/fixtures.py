@@ -33,11 +33,12 @@ def plugin(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def paper(tmp_path: Path) -> Any:
-    """A paper exchange that keeps its books on disk."""
+def paper(tmp_path: Path, request: pytest.FixtureRequest) -> Any:
+    """A paper exchange that keeps its books on disk; a test may give it more options."""
     port = free_port()
+    state = ["--seed", "7", "--state", str(tmp_path / "paper.json")]
     process = Process(
-        ["paper", "--port", str(port), "--seed", "7", "--state", str(tmp_path / "paper.json")],
+        ["paper", "--port", str(port), *state, *getattr(request, "param", ())],
         env=dict(os.environ),
         log=tmp_path / "paper.log",
     )

@@ -335,7 +335,10 @@ async def test_strange_notifications_are_read_as_far_as_they_can_be(
         await rig.until(lambda: rig.open_ids())
     assert rig.server.faults.arms.hits["mutate-notification"] > 10
     rig.brain.decide = no_wish
-    await agreement.holds()
+    # An order that does not say which trigger spawned it is taken for a second one of its label.
+    stops = rig.sql("SELECT label FROM orders WHERE role = 'stop'")
+    is_kept_back = change in ("missing-field", "null-field")
+    await agreement.holds(suspected=frozenset(one for (one,) in stops if is_kept_back))
 
 
 @each_mutation

@@ -82,7 +82,7 @@ async def test_the_stop_closes_the_trade_with_the_profit_of_its_fills(holding, m
     assert (after.status, after.exit_reason) == (TradeStatus.CLOSED, ExitReason.SL_HIT)
     assert after.pnl == 3 * (Decimal("0.01") * -510) - 6 * Decimal("0.475")
     assert (await holding.open_trades()).trades == ()
-    assert await holding.last_exit_ms("razor-1") == 10_006
+    assert (await holding.last_exit("razor-1"))[1] == 10_006
 
 
 async def test_an_exit_that_overtakes_its_entry_waits_for_it(ledger, make):

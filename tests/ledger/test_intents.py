@@ -237,6 +237,35 @@ async def told(ledger):
     return {(one.kind, one.subject): one for one in await ledger.open_incidents()}
 
 
+@pytest.mark.parametrize("known", [S.UNTRIGGERED, S.OPEN, S.TRIGGERED])
+async def test_an_order_that_rested_and_was_rejected_when_it_fired_is_over(ledger, make, known):
+    await ledger.commit_orders(make.bracket())
+    await ledger.apply_orders([make.order(make.stop(), "B", known)])
+    rejected = make.order(make.stop(), "B", S.REJECTED, last_update_timestamp_ms=2_000)
+    await ledger.apply_orders([rejected])
+    assert (await ledger.order(make.stop().label)).status is S.REJECTED
+    await ledger.apply_orders([make.order(make.stop(), "B", known)])
+    assert (await ledger.order(make.stop().label)).status is S.REJECTED, "old news"
+
+
+async def test_what_a_stop_placed_and_was_rejected_ends_it(ledger, make):
+    await ledger.commit_orders(make.bracket())
+    await ledger.apply_orders([make.order(make.stop(), "B", S.TRIGGERED)])
+    placed = make.order(make.stop(), "C", S.REJECTED, trigger_order_id="B")
+    await ledger.apply_orders([placed])
+    assert (await ledger.order(make.stop().label)).status is S.REJECTED
+
+
+async def test_the_rejection_of_another_order_under_the_label_ends_none_that_rests(ledger, make):
+    await ledger.commit_orders(make.bracket())
+    await ledger.apply_orders([make.order(make.entry(), "A", S.OPEN)])
+    twin = make.order(make.entry(), "T", S.REJECTED, last_update_timestamp_ms=2_000)
+    await ledger.apply_orders([twin])
+    assert (await ledger.order(make.entry().label)).status is S.OPEN
+    await ledger.record_outcome(make.entry().label, S.REJECTED, reason="10009 not_enough_funds")
+    assert (await ledger.order(make.entry().label)).status is S.OPEN
+
+
 @pytest.mark.parametrize("verdict", [S.FAILED, S.REJECTED])
 @pytest.mark.parametrize("alive", [S.OPEN, S.UNTRIGGERED, S.FILLED, S.CANCELLED])
 async def test_an_order_found_alive_is_adopted_though_it_was_proven_absent(

@@ -133,8 +133,8 @@ async def test_figures_for_the_start_count_only_the_strategys_own(ledger, path, 
     assert await ledger.trades_opened_since("razor-1", 10_002) == 1
     assert await ledger.trades_opened_since("razor-1", 0) == 2
     assert await ledger.trades_opened_since("grid-1", 0) == 0
-    assert await ledger.last_exit_ms("razor-1") == 10_003
-    assert await ledger.last_exit_ms("grid-1") is None
+    assert await ledger.last_exit("razor-1") == ("T1", 10_003)
+    assert await ledger.last_exit("grid-1") is None
 
 
 async def test_the_newest_fill_of_each_instrument_is_known(ledger, make):

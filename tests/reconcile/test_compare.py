@@ -154,6 +154,7 @@ class World:
     working: list[OwnOrder] = field(default_factory=list)
     loose: list[LooseFill] = field(default_factory=list)
     last_fill_ms: dict[str, int] = field(default_factory=dict)
+    short: list[OwnOrder] = field(default_factory=list)
     ended: dict[str, OwnOrder] = field(default_factory=dict)
     records: dict[str, Record] = field(default_factory=dict)
     held: dict[str, D] = field(default_factory=dict)
@@ -192,6 +193,7 @@ class World:
             working=tuple(self.working),
             loose_fills=loose_fills,
             last_fill_ms=self.last_fill_ms,
+            short=tuple(self.short),
             ended=self.ended,
             records=self.records,
         )
@@ -341,6 +343,16 @@ def test_a_position_turned_round_closes_the_trade_and_is_foreign_beyond_it(name,
     ]
 
 
+def test_of_two_trades_the_one_whose_exit_has_filled_is_gone(name, side):
+    """Its fills do not show yet, and the older trade beside it is held."""
+    held = trade("held", name, side, entry_time_ms=LONG_AGO_MS)
+    gone = trade("gone", name, side, entry_time_ms=LONG_AGO_MS + 1)
+    world = World().add(held).add(gone, is_held=False, is_protected=False)
+    filled = {"status": OrderStatus.FILLED, "filled_amount": gone.open_amount}
+    world.short = [row(Role.ENTRY, held, **filled), row(Role.CLOSE, gone, **filled)]
+    assert world.drifts() == [Vanished(trade=gone)]
+
+
 def test_the_trade_without_evidence_vanishes_and_not_the_real_one_beside_it(name, side):
     real = trade("real", name, side, entry_time_ms=LONG_AGO_MS)
     by_hand = trade("by_hand", name, side, strategy_id=None, entry_time_ms=LONG_AGO_MS + 1)
@@ -446,6 +458,7 @@ def test_a_position_from_before_our_trade_the_other_way_is_foreign_by_the_log(na
     "changes",
     [
         pytest.param({"is_explained": False}, id="it tells of what we do not know"),
+        pytest.param({"ended_flat": frozenset({"t1"})}, id="it tells that all was closed"),
         pytest.param({"position": D(12_345)}, id="it ends at another position"),
         pytest.param({"position": None, "complete_ms": None}, id="it cannot be believed"),
     ],

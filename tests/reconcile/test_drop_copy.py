@@ -366,6 +366,17 @@ def test_it_is_due_at_first_after_a_session_and_after_an_interval(rig):
         assert copy.is_due(epoch) is is_due, (later_s, epoch)
 
 
+async def test_where_the_log_is_behind_a_fill_it_is_read_soon(rig):
+    copy = DropCopy(ledger=rig.ledger, source=rig.client, clock=rig.clock, interval_s=3_600)
+    await copy.read({"USDC"}, since_ms=rig.client.exchange_now_ms(), epoch=1)
+    copy._read_s -= drop_copy.LOG_SPACING_S
+    known = (await rig.ledger.account_log.searched(ACCOUNT_LOG))["USDC"]
+    await copy.record_of(LINEAR, since_ms=0, until_ms=known.complete_ms)
+    assert not copy.is_due(1)
+    await copy.record_of(LINEAR, since_ms=0, until_ms=known.complete_ms + 1)
+    assert copy.is_due(1)
+
+
 # --- whether the log says that a position is over
 
 

@@ -4,6 +4,7 @@ import pytest
 
 from rig import ETHER, INVERSE, LINEAR, LOT, SELL
 from vigil.deribit.outcome import Unknown
+from vigil.domain.order import Role
 from vigil.ledger.account_log import FILLS
 from vigil.reconcile import fill_search
 from vigil.trading.execution import Author
@@ -85,6 +86,27 @@ async def test_the_currency_of_an_order_in_doubt_is_in_play_though_no_strategy_t
     assert not searches(rig, sent, "USDC")
 
 
+async def test_an_order_whose_executions_did_not_show_is_searched_from_every_time(rig):
+    """Its strategy was removed from the file, so that nothing else has its currency in play."""
+    approved = await rig.approved(INVERSE, SELL)
+    rig.venue.refuse("private/sell", 13028, "temporarily_unavailable")
+    author = Author(strategy_id="s", strategy_name="Scripted")
+    await rig.desk.enter(approved, instrument_name=INVERSE, author=author)
+    rig.sql("UPDATE orders SET status = 'failed', valid_until_ms = valid_until_ms - ?", DAY_MS)
+    rig.sql("UPDATE orders SET status = 'filled', filled_amount = amount WHERE role = 'entry'")
+    rig.sql("UPDATE orders SET exchange_ms = ?", rig.client.exchange_now_ms())
+    (valid_until_ms,) = rig.sql("SELECT valid_until_ms FROM orders WHERE role = 'entry'")[0]
+    one = rig.new_reconciler()
+    one._passes._fills._instrument_names = lambda: ()
+    rig.connect(one)
+    for _ in range(2):
+        sent = len(rig.venue.asked)
+        assert (await rig.reconcile()).is_unsettled
+        assert min(searches(rig, sent, "BTC")) == valid_until_ms - fill_search.OVERLAP_MS
+    rig.sql("UPDATE orders SET filled_amount = '0'")
+    assert not (await rig.reconcile()).is_unsettled
+
+
 async def test_what_happened_in_a_gap_is_found_in_every_currency(rig):
     held = [await rig.enter(), await rig.enter(INVERSE, SELL), await rig.enter(ETHER)]
     await rig.reconcile()
@@ -97,6 +119,66 @@ async def test_what_happened_in_a_gap_is_found_in_every_currency(rig):
     assert await rig.open_ids() == {held[2].trade_id}
     for trade, name in zip(held[:2], (LINEAR, INVERSE), strict=True):
         assert (await rig.trade(trade.trade_id)).pnl == await rig.exchange_pnl(name)
+
+
+# --- an order that filled, and whose executions do not show
+
+
+def now_lacks_fills(rig, *, heard_ago_ms):
+    """As if the exchange had said of the entry that more was filled than its executions make."""
+    rig.sql(
+        "UPDATE orders SET filled_amount = '9', valid_until_ms = valid_until_ms - ?,"
+        " exchange_ms = exchange_ms - ? WHERE role = 'entry'",
+        30 * DAY_MS,
+        heard_ago_ms,
+    )
+
+
+async def test_executions_that_do_not_show_yet_are_searched_for_from_their_order_on(rig):
+    await rig.enter()
+    await rig.reconcile()
+    now_lacks_fills(rig, heard_ago_ms=0)
+    for _ in range(2):
+        sent = len(rig.venue.asked)
+        assert (await rig.reconcile()).is_unsettled
+        assert rig.client.exchange_now_ms() - min(searches(rig, sent)) > 29 * DAY_MS
+    assert rig.runs[-1].outcome == "ok"
+
+
+async def test_executions_that_never_show_are_told_and_not_searched_for_for_ever(rig):
+    """A search back to an old order is a longer one every time, and fails where it is too long."""
+    trade = await rig.enter()
+    await rig.reconcile()
+    now_lacks_fills(rig, heard_ago_ms=2 * DAY_MS)
+    sent = await restarted(rig)
+    await rig.reconcile("start")
+    assert rig.client.exchange_now_ms() - min(searches(rig, sent)) > 29 * DAY_MS
+    sent = len(rig.venue.asked)
+    run = await rig.reconcile()
+    assert rig.client.exchange_now_ms() - min(searches(rig, sent)) < DAY_MS
+    assert not run.is_unsettled
+    entry = (await rig.rows(trade.trade_id))[Role.ENTRY]
+    assert f"fills_missing {entry.label}" in await rig.incidents()
+    rig.sql("UPDATE orders SET filled_amount = amount WHERE role = 'entry'")
+    await rig.reconcile()
+    assert await rig.incidents() == {}
+
+
+async def test_executions_that_are_late_by_a_moment_are_not_told(rig):
+    await rig.enter()
+    now_lacks_fills(rig, heard_ago_ms=0)
+    await rig.reconcile()
+    assert await rig.incidents() == {}
+
+
+async def test_what_protected_a_trade_goes_with_it_though_its_fills_never_showed(rig):
+    """A stop that is left would take from the next position in the instrument."""
+    trade = await rig.enter()
+    now_lacks_fills(rig, heard_ago_ms=0)
+    await rig.person.call("private/close_position", instrument_name=LINEAR, type="market")
+    await rig.until_reconciled(lambda: "closed from fills" in str(rig.runs))
+    assert not (await rig.trade(trade.trade_id)).is_open
+    assert rig.resting() == []
 
 
 # --- the newest fill that we know must still be known

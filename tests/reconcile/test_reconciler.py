@@ -251,6 +251,33 @@ async def test_the_loop_waits_for_a_session_and_reconciles_as_soon_as_there_is_o
     assert rig.runs[0].trigger == "reconnect"
 
 
+async def test_what_is_asked_for_without_a_session_waits_for_one_and_holds_nobody_up(
+    rig, loop, monkeypatch
+):
+    """A request that comes as the session ends is still there when nobody can carry it out."""
+    await rig.supervisor.remove_child("session")
+    looks = 0
+
+    def is_live(_):
+        nonlocal looks
+        looks += 1
+        assert looks < 100, "it looks and never waits"
+        return False
+
+    with monkeypatch.context() as away:
+        away.setattr(type(rig.client), "is_live", property(is_live))
+        loop(60.0)
+        await rig.until(lambda: looks)
+        for _ in range(3):
+            before = looks
+            rig.reconciler.request("unreadable")
+            await rig.until(lambda before=before: looks > before)
+        assert looks < 10
+    rig.start_session()
+    await rig.until(lambda: rig.runs)
+    assert rig.runs[0].trigger == "reconnect"
+
+
 async def test_a_foreign_close_is_booked_by_the_loop_though_the_interval_is_long(rig, loop):
     trade = await rig.enter()
     loop(60.0)

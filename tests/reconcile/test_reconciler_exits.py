@@ -299,3 +299,16 @@ async def test_an_unreadable_row_is_told_and_hinders_nobody(rig):
     await rig.reconcile()
     assert not (await rig.trade("bad")).is_open
     assert await rig.incidents() == {}
+
+
+async def test_a_trade_that_became_unreadable_keeps_its_stop(rig):
+    """A person who corrects its target and slips must not lay its position bare."""
+    trade = await rig.enter()
+    rig.sql("UPDATE trades SET take_profit = '1.2.3'")
+    await rig.reconcile()
+    assert len(rig.resting()) == 2
+    assert f"unreadable_trade {trade.trade_id}" in await rig.incidents()
+    rig.sql("UPDATE trades SET take_profit = ?", str(trade.take_profit))
+    await rig.reconcile()
+    assert await rig.incidents() == {}
+    await rig.assert_agreement()

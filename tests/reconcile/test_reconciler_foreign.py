@@ -89,6 +89,68 @@ async def open_trades(rig):
     return (await rig.ledger.open_trades()).trades
 
 
+@pytest.mark.fault("E12")
+async def test_what_ran_into_a_position_of_others_is_over_when_the_account_is_flat(
+    rig, monkeypatch
+):
+    """A person closes what is left, so that nothing is held of either; nothing could be reduced."""
+    monkeypatch.setattr(drop_copy, "LOG_SPACING_S", 0.0)
+    rig.connect(rig.new_reconciler(0.0))
+    await rig.person.call(
+        "private/sell", instrument_name=LINEAR, amount=Decimal("0.2"), type="market"
+    )
+    await rig.reconcile()
+    trade = await rig.enter()
+    await rig.reconcile()
+    assert f"foreign_position {LINEAR}" in await rig.incidents()
+    await rig.person.call("private/close_position", instrument_name=LINEAR, type="market")
+    await rig.until_reconciled(lambda: not rig.sql(OPEN))
+    closed = await rig.trade(trade.trade_id)
+    assert closed.pnl_source is PnlSource.ESTIMATE
+    await rig.reconcile()
+    assert await rig.incidents() == {}
+    assert rig.authority.refusal is None
+    assert rig.resting() == []
+    await rig.assert_agreement()
+
+
+async def test_what_was_taken_before_a_second_trade_is_settled_by_the_end_of_both(rig, monkeypatch):
+    """The first one's stop takes the missing part from the second, whose own then finds less."""
+    monkeypatch.setattr(drop_copy, "LOG_SPACING_S", 0.0)
+    rig.connect(rig.new_reconciler(0.0))
+    await rig.enter()
+    rig.server.deeds.do("deleverage", instrument_name=LINEAR, amount=Decimal("0.1"))
+    await rig.enter(strategy_id="t")
+    rig.server.deeds.do("fire-trigger", of_label="*")
+    await rig.until(lambda: rig.position(LINEAR) == 0)
+    await rig.until_reconciled(lambda: not rig.sql(OPEN))
+    await rig.reconcile()
+    assert await rig.incidents() == {}
+    assert rig.authority.refusal is None
+    assert rig.resting() == []
+    await rig.assert_agreement()
+
+
+async def test_where_others_hold_as_much_the_other_way_a_stop_is_tried_once_a_pass(
+    rig, monkeypatch
+):
+    """Nothing can be reduced there, so that every stop is refused."""
+    monkeypatch.setattr(drop_copy, "LOG_SPACING_S", 0.0)
+    rig.connect(rig.new_reconciler(0.0))
+    await rig.person.call("private/sell", instrument_name=LINEAR, amount=LOT[LINEAR], type="market")
+    await rig.reconcile()
+    approved = await rig.approved(LINEAR)
+    await rig.desk.enter(approved, instrument_name=LINEAR, author=AUTHOR)
+    (trade,) = await rig.until(lambda: open_trades(rig))
+    await rig.person.call("private/cancel_all")
+    await rig.reconcile()
+    before = rig.venue.acts().count("private/sell")
+    run = await rig.reconcile()
+    assert run.is_unsettled
+    assert rig.venue.acts().count("private/sell") == before + 1
+    assert await rig.trade(trade.trade_id) == trade
+
+
 async def test_an_order_that_ends_while_the_lists_are_read_is_no_stranger(rig, monkeypatch):
     """The list still has it, and the ledger has heard of its end."""
     trade = await rig.enter()

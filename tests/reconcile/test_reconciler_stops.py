@@ -226,3 +226,16 @@ async def test_what_a_stop_placed_in_a_strange_state_is_cancelled_before_the_clo
     ).reason != "fired, and what it placed is gone without a fill"
     await rig.reconcile()
     await rig.assert_agreement()
+
+
+async def test_a_stop_that_fires_on_what_was_closed_by_hand_is_over(rig):
+    """The exchange ends it as rejected, since there is nothing to reduce."""
+    trade = await rig.enter()
+    await rig.reconcile()
+    await rig.person.call("private/close_position", instrument_name=LINEAR, type="market")
+    rig.price(LINEAR, trade.stop_loss - 300)
+    for _ in range(3):
+        run = await rig.reconcile()
+    assert (run.remedies, run.is_unsettled) == ((), False)
+    assert by_status(await rig.rows(trade.trade_id))[Role.STOP] is OrderStatus.REJECTED
+    await rig.assert_agreement()

@@ -153,6 +153,20 @@ async def test_a_stop_that_both_roads_deny_and_that_rests_by_its_state_is_left_w
     await rig.assert_agreement()
 
 
+async def test_a_stop_that_no_list_shows_in_a_state_that_nobody_knows_is_left_where_it_rests(
+    rig, monkeypatch
+):
+    await rig.enter()
+    await rig.reconcile()
+    acts = rig.venue.acts()
+    denied_by_both(rig, monkeypatch)
+    method, field = "private/get_order_state", "order_state"
+    rig.server.faults.arm("mutate-reply", method=method, change="unknown-enum", field=field)
+    assert (await rig.reconcile()).remedies == ()
+    assert "orders_denied " in await rig.incidents()
+    assert rig.venue.acts() == acts
+
+
 @pytest.mark.fault("E20")
 async def test_while_lists_are_empty_a_stop_that_is_gone_is_placed_again_once(rig, monkeypatch):
     trade = await rig.enter()

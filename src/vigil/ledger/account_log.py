@@ -99,6 +99,15 @@ class AccountLog:
             )
         )
 
+    async def ended_flat(self, instrument_name: str) -> frozenset[str]:
+        """Open trades since whose entry the position was closed as a whole, by the log."""
+        row = {"instrument": instrument_name}
+        return await self._storage.read(
+            lambda connection: frozenset(
+                trade_id for (trade_id,) in connection.execute(sql("account_log.ended_flat"), row)
+            )
+        )
+
     async def newest_of_instrument(self, instrument_name: str, since_ms: int) -> LogEntry | None:
         """The newest entry known of an instrument since a time; None when there is none."""
         row = {"instrument": instrument_name, "since_ms": since_ms}

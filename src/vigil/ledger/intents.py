@@ -83,7 +83,7 @@ def apply(connection: sqlite3.Connection, orders: Iterable[Order]) -> tuple[OwnO
         is_new = _learn_id(connection, label, order.order_id, spawned_by=order.trigger_order_id)
         if is_new and _is_twin(known, order):
             _tell_of_twin(connection, known, order)
-        after = _moved(known, order.status, order.cancel_reason)
+        after = _told(known, order, exchange_ms)
         _tell_if_risen(connection, known, after, order.last_update_timestamp_ms)
         after = replace(
             after,
@@ -177,6 +177,24 @@ def _moved(known: OwnOrder, seen: OrderStatus, reason: str | None) -> OwnOrder:
     if reason is not None and status is seen:
         return replace(known, status=status, reason=reason)
     return replace(known, status=status)
+
+
+def _told(known: OwnOrder, order: Order, exchange_ms: int) -> OwnOrder:
+    """The order as the exchange says it stands; `exchange_ms` is the time of its newest news.
+
+    A refusal of ours never ends what was seen to live. But the exchange's own word may: a trigger
+    that fires and cannot be placed ends as rejected, and older news of it raises it no more.
+    Source: Deribit, trigger order history, `rejected`.
+    """
+    ids = (order.order_id, order.trigger_order_id)
+    was_alive = known.status.is_resting or known.status is OrderStatus.TRIGGERED
+    if order.status is OrderStatus.REJECTED and was_alive and known.order_id in ids:
+        reason = known.reason if order.cancel_reason is None else order.cancel_reason
+        return replace(known, status=OrderStatus.REJECTED, reason=reason)
+    is_old = order.last_update_timestamp_ms < exchange_ms
+    if known.status is OrderStatus.REJECTED and is_old:
+        return known
+    return _moved(known, order.status, order.cancel_reason)
 
 
 def _is_twin(known: OwnOrder, order: Order) -> bool:

@@ -323,11 +323,9 @@ class Ledger:
         work = partial(trade_rows.count_opened_since, strategy_id=strategy_id, since_ms=since_ms)
         return await self._storage.read(work)
 
-    async def last_exit_ms(self, strategy_id: str) -> int | None:
-        """When a strategy's last trade was closed; None before the first."""
-        return await self._storage.read(
-            partial(trade_rows.load_last_exit_ms, strategy_id=strategy_id)
-        )
+    async def last_exit(self, strategy_id: str) -> tuple[str, int] | None:
+        """The trade of a strategy that was closed last, and when (ms); None before the first."""
+        return await self._storage.read(partial(trade_rows.load_last_exit, strategy_id=strategy_id))
 
     # What people look back on
 

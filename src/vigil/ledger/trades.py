@@ -107,7 +107,7 @@ def count_opened_since(connection: sqlite3.Connection, strategy_id: str, since_m
     return int(row[0])
 
 
-def load_last_exit_ms(connection: sqlite3.Connection, strategy_id: str) -> int | None:
-    """When a strategy's last trade was closed; None before the first."""
+def load_last_exit(connection: sqlite3.Connection, strategy_id: str) -> tuple[str, int] | None:
+    """The trade of a strategy that was closed last, and when; None before the first."""
     row = connection.execute(sql("trades.last_exit"), {"strategy_id": strategy_id}).fetchone()
-    return None if row[0] is None else int(row[0])
+    return None if row is None else (row[0], int(row[1]))

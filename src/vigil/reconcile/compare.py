@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from decimal import Decimal
 
 from vigil.domain.money import ZERO
+from vigil.domain.order import Role
 from vigil.domain.trade import Trade
 from vigil.reconcile.drift import (
     Drift,
@@ -129,7 +130,8 @@ def _explain_shortage(
     """What became of the amount that is short; and how much of it never was ours.
 
     A position of others, held against our trades since before them, makes them look short. The
-    transaction log tells: nothing has moved the position since but executions that we know.
+    transaction log tells: nothing has moved the position since but executions that we know, and
+    it was never closed as a whole.
     """
     name = trades[0].instrument_name
 
@@ -143,16 +145,20 @@ def _explain_shortage(
     left = shortage - sum(explained.values(), ZERO)
     record = ledger.records.get(name)
 
-    # Without fills the trade with the least evidence is the one that is not there.
-    def doubtfulness(trade: Trade) -> tuple[bool, int]:
-        return (trade.trade_id in ledger.with_entry_fills, trade.entry_time_ms)
+    # Without fills it is the trade of which an exit is known to have filled, or that with the least
+    # evidence, that is not there.
+    exited = {order.trade_id for order in ledger.short if order.role is not Role.ENTRY}
+
+    def doubtfulness(trade: Trade) -> tuple[bool, bool, int]:
+        is_proven = trade.trade_id in ledger.with_entry_fills
+        return (trade.trade_id not in exited, is_proven, trade.entry_time_ms)
 
     for trade in sorted(trades, key=doubtfulness):
         if not left:
             break
         if trade.trade_id in explained:
             continue  # its remainder, if any, is looked at again once its fills are booked
-        if trade.trade_id in ledger.with_entry_fills and _is_explained(record, held):
+        if trade.trade_id in ledger.with_entry_fills and _is_held(trade, record, held):
             return drifts, left
         missing = min(left, trade.open_amount)
         left -= missing
@@ -166,8 +172,9 @@ def _explain_shortage(
     return drifts, ZERO
 
 
-def _is_explained(record: Record | None, held: Decimal) -> bool:
-    return record is not None and record.is_explained and record.position == held
+def _is_held(trade: Trade, record: Record | None, held: Decimal) -> bool:
+    """Whether the log vouches for the trade, and what is short belongs to others."""
+    return record is not None and record.tells_of_no_end(trade.trade_id) and record.position == held
 
 
 def _is_behind(record: Record | None, last_fill_ms: int, now_ms: int) -> bool:

@@ -171,6 +171,7 @@ class DropCopy:
             position=position,
             complete_ms=searched.complete_ms,
             is_explained=is_whole and not await log.has_strange(instrument_name, since_ms),
+            ended_flat=await log.ended_flat(instrument_name),
         )
 
     async def agrees(self, trade: Trade, held: Decimal, *, from_ms: int) -> bool:
@@ -178,13 +179,15 @@ class DropCopy:
 
         One that says nothing cannot disagree: because it began after the trade did, or because its
         newest entry in the instrument tells no position. One in which nothing has happened since
-        the trade was entered, but executions that are known, tells of no end.
+        the trade was entered, but executions that are known, tells of no end unless the position
+        was closed as a whole.
         """
         record = await self.record_of(
             trade.instrument_name, since_ms=trade.entry_time_ms, until_ms=from_ms
         )
         is_read = record.complete_ms is not None and record.complete_ms >= from_ms
-        if is_read and not record.is_explained and record.position in (None, held):
+        is_silent = record.tells_of_no_end(trade.trade_id)
+        if is_read and not is_silent and record.position in (None, held):
             return True
         self._is_behind = True  # somebody waits for the next reading
         return False

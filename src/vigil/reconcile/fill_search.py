@@ -16,6 +16,7 @@ from vigil.errors import VigilError
 from vigil.ledger.account_log import FILLS, Searched
 from vigil.ledger.ledger import Ledger
 from vigil.reconcile.observe import OVERLAP_MS, currencies_of
+from vigil.reconcile.readings import is_waited_for
 
 log = structlog.get_logger(__name__)
 
@@ -59,6 +60,7 @@ class FillSearch:
         self._is_loaded = False
         self._fallback_ms: int | None = None
         self._searched_trades: set[str] = set()
+        self._searched_orders: set[str] = set()
         self._anchored_epoch: int | None = None
         self._lost: dict[str, str] = {}
         self.searched: dict[str, Searched] = {}
@@ -79,14 +81,20 @@ class FillSearch:
 
         A trade that a person inserted is searched for from its entry on. In each session the
         search goes back once to the newest fill that is known, which must be there. For an order
-        that filled and whose executions did not show yet it goes back to the order, every time.
+        that filled and whose executions did not show it goes back to the order, as long as these
+        may be late; later no more, as the search would grow with every day.
         """
         await self._load()
         trades = (await self._ledger.open_trades()).trades
         trades += await self._ledger.estimated_trades(now_ms - ESTIMATE_SEARCHED_MS)
         unsearched = [trade for trade in trades if trade.trade_id not in self._searched_trades]
         unproven = {order.instrument_name for order in await self._ledger.unproven_orders()}
-        short = await self._ledger.orders_short_of_fills()
+        all_short = await self._ledger.orders_short_of_fills()
+        short = [
+            order
+            for order in all_short
+            if order.label not in self._searched_orders or is_waited_for(order, now_ms)
+        ]
         anchors: dict[str, Fill] = {}
         if epoch != self._anchored_epoch or self._lost:
             anchors = await self._ledger.newest_fills()
@@ -118,6 +126,7 @@ class FillSearch:
             new += await self._books.book_fills(fills)
             self._extend(currency, start_ms, now_ms)
         self._searched_trades = {trade.trade_id for trade in trades if trade.is_open}
+        self._searched_orders = {order.label for order in all_short}
         self._anchored_epoch = epoch if is_anchored else None
         return new
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 import structlog
 
+from vigil.domain.money import decimal_text
 from vigil.domain.order import OwnOrder
 from vigil.ledger.ledger import Ledger
 from vigil.reconcile.drift import (
@@ -32,6 +33,7 @@ log = structlog.get_logger(__name__)
 _PASSING = frozenset(
     {
         "fills_lost",
+        "fills_missing",
         "foreign_order",
         "foreign_position",
         "order_in_doubt",
@@ -74,6 +76,7 @@ class Notices:
         drifts: Iterable[Drift],
         *,
         overdue: Iterable[OwnOrder] = (),
+        short: Iterable[OwnOrder] = (),
         vanished: str | None = None,
         lost_history: str | None = None,
         denied: str | None = None,
@@ -83,6 +86,7 @@ class Notices:
 
         Args:
             overdue: Orders that are in doubt for too long.
+            short: Orders that filled, and whose executions do not show for too long.
             vanished: Which positions seem to be gone all at once.
             lost_history: What we know and the exchange does not any more.
             denied: Which orders the exchange's lists lack although they rest.
@@ -94,6 +98,11 @@ class Notices:
         seen = {("unreadable_trade", problem.trade_id): str(problem) for problem in unreadable}
         for own in overdue:
             seen["order_in_doubt", own.label] = f"nobody knows what became of order {own.label}"
+        for own in short:
+            seen["fills_missing", own.label] = (
+                f"order {own.label} filled {decimal_text(own.filled_amount)}, and the exchange "
+                "does not show all executions of it"
+            )
         if vanished is not None:
             seen["positions_vanished", ""] = f"{vanished}: nothing is closed yet"
         if lost_history is not None:

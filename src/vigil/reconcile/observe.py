@@ -73,7 +73,12 @@ async def read_ledger(ledger: Ledger, open_orders: Iterable[Order] = ()) -> Ledg
     Args:
         open_orders: What the exchange lists: of those, the orders that are over are read as well.
     """
-    trades = (await ledger.open_trades()).trades
+    # Before the trades: one that is born meanwhile is then among these or among those.
+    short = await ledger.orders_short_of_fills()
+    short_ids = {order.trade_id for order in short}
+    unborn = {trade_id for trade_id in short_ids if await ledger.trade(trade_id) is None}
+    known = await ledger.open_trades()
+    trades = known.trades
     working = await ledger.working_orders()
     at_work = {row.label for row in working}
     listed = {one.label for one in open_orders if parse_label(one.label)} - at_work
@@ -85,7 +90,8 @@ async def read_ledger(ledger: Ledger, open_orders: Iterable[Order] = ()) -> Ledg
         ended={row.label: row for row in rows if row is not None and row.status.is_final},
         loose_fills=await read_loose_fills(ledger, trades),
         last_fill_ms=await ledger.last_fill_ms_by_instrument(),
-        short=await ledger.orders_short_of_fills(),
+        short=short,
+        unseen=frozenset(unborn | {row.trade_id for row in known.unreadable}),
     )
 
 

@@ -40,7 +40,12 @@ from vigil.reconcile.observe import (
     read_loose_fills,
     unheard_in,
 )
-from vigil.reconcile.readings import ExchangeReading, LedgerReading
+from vigil.reconcile.readings import (
+    FILLS_TOLD_MS,
+    ExchangeReading,
+    LedgerReading,
+    is_waited_for,
+)
 from vigil.reconcile.remedies import Remedied, Remedies
 from vigil.reconcile.stream_watch import OrderStates, StreamWatch
 from vigil.reconcile.vanishing import Vanishing
@@ -215,7 +220,9 @@ class Passes:
         ledger, exchange = await self._look(current, is_first=is_first)
         drifts = await self._compare(ledger, exchange)
         drifts, is_contradicted = await self._stream.unless_contradicted(drifts)
-        current.is_unsettled |= is_contradicted or bool(ledger.short)
+        current.is_unsettled |= is_contradicted or any(
+            is_waited_for(order, exchange.started_ms) for order in ledger.short
+        )
         current.is_unsettled |= self._desk.has_edits_in_doubt(exchange.started_ms)
         vanished = [drift for drift in drifts if isinstance(drift, Vanished)]
         if is_first:
@@ -227,6 +234,11 @@ class Passes:
         await self._notices.report(
             drifts,
             overdue=self._doubts.overdue(current.doubtful),
+            short=[
+                order
+                for order in ledger.short
+                if order.heard_ms < exchange.started_ms - FILLS_TOLD_MS
+            ],
             vanished=self._vanishing.problem or self._vanishing.denied,
             lost_history=self._fills.problem,
             denied=self._stream.denied,

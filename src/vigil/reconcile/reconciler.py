@@ -98,6 +98,7 @@ class Reconciler:
         while True:
             self.last_beat_s = self._clock.elapsed_s()
             if not self._exchange.is_live:
+                self._wake.clear()  # what was asked for meanwhile is asked again by a session
                 await self._rest(self._interval_s)
                 continue
             await self._space_out()

@@ -193,7 +193,8 @@ class Remedies:
         if _is_no(outcome) and trade.take_profit is not None and not is_locked:
             outcome = await self._desk.protect(replace(trade, take_profit=None))
         if is_flat_already(outcome):
-            return Remedied(line=f"trade {trade.trade_id}: nothing left to protect")
+            line = f"trade {trade.trade_id}: nothing left to protect"
+            return Remedied(line=line, is_done=False)  # the next pass knows what became of it
         if isinstance(outcome, Refused) and _is_no(outcome):
             if outcome.code == INVALID_TRIGGER_PRICE:
                 return await self._close_beyond_stop(trade)
@@ -214,7 +215,8 @@ class Remedies:
     async def _close(self, trade: Trade) -> Remedied:
         outcome = await self._desk.close(trade, ExitReason.SL_HIT)
         if is_flat_already(outcome):
-            return Remedied(line=f"trade {trade.trade_id}: nothing left to close")
+            line = f"trade {trade.trade_id}: nothing left to close"
+            return Remedied(line=line, is_done=False)
         return _remedied(outcome, f"trade {trade.trade_id}: closed at market")
 
     async def _escalate(self, drift: Unfilled) -> Remedied:

@@ -99,7 +99,7 @@ def compare_orders(ledger: LedgerReading, exchange: ExchangeReading) -> list[Dri
     # A trade lives from its entry on, which may have no fill yet, or none that we know of.
     living = {trade.trade_id for trade in ledger.trades}
     living |= {order.trade_id for order in ledger.working if order.role is Role.ENTRY}
-    living |= {order.trade_id for order in ledger.short}
+    living |= ledger.unseen
     drifts: list[Drift] = []
     for order in exchange.open_orders:
         row = rows.get(order.label) or ledger.ended.get(order.label)

@@ -45,6 +45,22 @@ SELECT EXISTS (
     )
 );
 
+-- name: ended_flat
+-- Open trades after whose entry nothing was held any more, and that not by another entry of ours:
+-- one the other way leaves both open.
+SELECT t.id FROM trades AS t
+WHERE t.status = 'open' AND t.instrument = :instrument AND EXISTS (
+    SELECT 1 FROM account_log AS l
+    WHERE l.instrument = t.instrument AND l.position = '0' AND l.timestamp_ms > (
+        SELECT max(f.timestamp_ms) FROM trade_fills AS s INNER JOIN fills AS f ON f.seq = s.fill_seq
+        WHERE s.trade_id = t.id AND s.is_entry = 1
+    )
+    AND NOT EXISTS (
+        SELECT 1 FROM fills AS f INNER JOIN trade_fills AS s ON s.fill_seq = f.seq
+        WHERE f.currency = l.currency AND f.trade_id = l.trade_id AND s.is_entry = 1
+    )
+);
+
 -- name: newest_of_instrument
 SELECT {log_entry} FROM account_log AS l
 WHERE l.instrument = :instrument AND l.timestamp_ms >= :since_ms ORDER BY l.user_seq DESC LIMIT 1;

@@ -45,7 +45,9 @@ FROM trade_changes WHERE trade_id = :trade_id ORDER BY seq;
 SELECT count(*) FROM trades WHERE strategy_id = :strategy_id AND entry_time >= :since_ms;
 
 -- name: last_exit
-SELECT max(exit_time) FROM trades WHERE strategy_id = :strategy_id;
+SELECT id, exit_time FROM trades
+WHERE strategy_id = :strategy_id AND exit_time IS NOT NULL AND status = 'closed'
+ORDER BY exit_time DESC LIMIT 1;
 
 -- name: open_with_entry
 SELECT t.id FROM trades AS t
