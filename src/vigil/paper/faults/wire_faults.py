@@ -3,6 +3,8 @@
 Source: the fault matrix's network rows, and its exchange rows about what is said and not done.
 """
 
+from functools import partial
+
 from vigil.paper.faults.entry import Fault, Point, choice, flag, seconds, text, whole
 
 _ORDERS = "private/buy,private/sell,private/edit*"
@@ -23,37 +25,34 @@ _CHANGING = (
 )
 _LASTING = seconds("lasts_s", "how long; left out, for good", None)
 
+_requests = partial(Fault, point=Point.REQUEST, group="requests")
+_replies = partial(Fault, point=Point.REPLY, group="replies")
+_notifications = partial(Fault, point=Point.NOTIFICATION, group="notifications")
+_connections = partial(Fault, point=Point.CONNECTION, group="connections")
+
 REQUEST_FAULTS = (
-    Fault(
+    _requests(
         name="lose-request",
         rows=("E2", "E28", "N6"),
         summary="the request vanishes before it is carried out; nobody answers",
-        point=Point.REQUEST,
-        group="requests",
     ),
-    Fault(
+    _requests(
         name="delay-request",
         rows=("N4",),
         summary="it is carried out later, even if its sender is gone; valid_until is judged then",
-        point=Point.REQUEST,
-        group="requests",
         params=(seconds("delay_s", "how much later"),),
     ),
-    Fault(
+    _requests(
         name="duplicate-request",
         rows=("E22", "E3"),
         summary="it is carried out more than once and answered once: two orders, one label",
-        point=Point.REQUEST,
-        group="requests",
         method=_ORDERS,
         params=(whole("times", "how often it is carried out", 2, least=2, most=100),),
     ),
-    Fault(
+    _requests(
         name="error-reply",
         rows=("E1", "E7", "E24", "E27", "E28", "E30", "E32", "E35"),
         summary="an error in place of the answer, the request carried out all the same or not",
-        point=Point.REQUEST,
-        group="requests",
         params=(
             whole("code", "the error's code", least=-40_000, most=99_999),
             text("message", "its word; left out, the one that goes with the code", None),
@@ -61,20 +60,16 @@ REQUEST_FAULTS = (
             flag("is_applied", "whether the request is carried out", default=False),
         ),
     ),
-    Fault(
+    _requests(
         name="odd-error",
         rows=("E35",),
         summary="a code never seen, or with another one's word; carried out or not, by dice",
-        point=Point.REQUEST,
-        group="requests",
         params=(choice("oddity", "which", "new", "contradictory", "either", default="either"),),
     ),
-    Fault(
+    _requests(
         name="refuse-login",
         rows=("E29", "E30"),
         summary="logging in, or refreshing a login, is refused",
-        point=Point.REQUEST,
-        group="requests",
         method="public/auth",
         params=(
             choice(
@@ -94,79 +89,61 @@ REQUEST_FAULTS = (
 )
 
 REPLY_FAULTS = (
-    Fault(
+    _replies(
         name="withhold-reply",
         rows=("E1", "N6", "E27", "E28"),
         summary="the request is carried out and never answered",
-        point=Point.REPLY,
-        group="replies",
     ),
-    Fault(
+    _replies(
         name="delay-reply",
         rows=("E4", "N6"),
         summary="the request is carried out at once and answered later, after its notifications",
-        point=Point.REPLY,
-        group="replies",
         params=(seconds("delay_s", "how much later"),),
     ),
-    Fault(
+    _replies(
         name="duplicate-reply",
         rows=("E3",),
         summary="the same answer comes more than once",
-        point=Point.REPLY,
-        group="replies",
         params=(whole("copies", "how often it comes", 2, least=2, most=1000),),
     ),
-    Fault(
+    _replies(
         name="garble-reply",
         rows=("N13",),
         summary="the answer is cut, no JSON, no UTF-8, nested too deeply or too large",
-        point=Point.REPLY,
-        group="replies",
         params=_GARBLING,
     ),
-    Fault(
+    _replies(
         name="empty-reply",
         rows=("E20",),
         summary="a list that could not be read is answered as an empty one",
-        point=Point.REPLY,
-        group="replies",
         method=_LISTS,
     ),
-    Fault(
+    _replies(
         name="cut-page",
         rows=("E21",),
         summary="a page lacks rows and claims to be whole, comes again, or lost its continuation",
-        point=Point.REPLY,
-        group="replies",
         method=_LISTS,
         params=(
             choice("how", "which", "truncated", "repeated", "no-continuation", default="truncated"),
         ),
     ),
-    Fault(
+    _replies(
         name="stale-reply",
         rows=("E4", "E20"),
         summary="the first answer to the same question is given again, whatever happened since",
-        point=Point.REPLY,
-        group="replies",
         method=_LISTS,
         is_lasting=True,
     ),
-    Fault(
+    _replies(
         name="mutate-reply",
         rows=("E34",),
         summary="a field of the answer is new, missing, null, or has a word nobody knows",
-        point=Point.REPLY,
-        group="replies",
         params=_CHANGING,
     ),
-    Fault(
+    _replies(
         name="hide-records",
         rows=("E19",),
         summary="orders and trades are in neither the recent nor the historical view for a while",
-        point=Point.REPLY,
-        group="replies",
         method="private/get_*order*,private/get_*trade*",
         params=(
             choice("of", "which records", "orders", "trades", "both", default="both"),
@@ -178,117 +155,91 @@ REPLY_FAULTS = (
 )
 
 NOTIFICATION_FAULTS = (
-    Fault(
+    _notifications(
         name="drop-notification",
         rows=("N6",),
         summary="one notification is never sent",
-        point=Point.NOTIFICATION,
-        group="notifications",
     ),
-    Fault(
+    _notifications(
         name="mute-channel",
         rows=("N15",),
         summary="a channel falls silent while heartbeats go on",
-        point=Point.NOTIFICATION,
-        group="notifications",
         is_lasting=True,
     ),
-    Fault(
+    _notifications(
         name="delay-notification",
         rows=("N6", "E4"),
         summary="a notification comes later; later ones overtake it",
-        point=Point.NOTIFICATION,
-        group="notifications",
         params=(seconds("delay_s", "how much later"),),
     ),
-    Fault(
+    _notifications(
         name="duplicate-notification",
         rows=("E3",),
         summary="the same notification comes more than once",
-        point=Point.NOTIFICATION,
-        group="notifications",
         params=(whole("copies", "how often it comes", 2, least=2, most=1000),),
     ),
-    Fault(
+    _notifications(
         name="reorder-notifications",
         rows=("E4",),
         summary="one is held until another passed: trade before order, older state after newer",
-        point=Point.NOTIFICATION,
-        group="notifications",
         channel="user.orders.*",
         params=(
             text("behind", "globs of the channel to let pass; left out, its own", None),
             seconds("patience_s", "sent anyway after that long", 5.0),
         ),
     ),
-    Fault(
+    _notifications(
         name="gap-book",
         rows=("N14",),
         summary="one change of an order book is never sent, so that the chain of ids breaks",
-        point=Point.NOTIFICATION,
-        group="notifications",
         channel="book.*",
     ),
-    Fault(
+    _notifications(
         name="garble-notification",
         rows=("N13",),
         summary="a notification is cut, no JSON, no UTF-8, nested too deeply or too large",
-        point=Point.NOTIFICATION,
-        group="notifications",
         params=_GARBLING,
     ),
-    Fault(
+    _notifications(
         name="mutate-notification",
         rows=("E34",),
         summary="a field of a notification is new, missing, null, or has a word nobody knows",
-        point=Point.NOTIFICATION,
-        group="notifications",
         params=_CHANGING,
     ),
-    Fault(
+    _notifications(
         name="flood",
         rows=("N16",),
         summary="a burst: one notification becomes many, a millisecond apart",
-        point=Point.NOTIFICATION,
-        group="notifications",
         channel="ticker.*,quote.*,trades.*,user.*",
         params=(whole("messages", "how many", 10_000, least=2, most=10**6),),
     ),
 )
 
 CONNECTION_FAULTS = (
-    Fault(
+    _connections(
         name="reset-connection",
         rows=("N2",),
         summary="RST, in the middle of a frame if one is under way",
-        point=Point.CONNECTION,
-        group="connections",
         params=(flag("in_mid_frame", "send the first half of a frame before", default=True),),
     ),
-    Fault(
+    _connections(
         name="abort-connection",
         rows=("N12", "E8"),
         summary="the line ends without a close frame (1006 to the client)",
-        point=Point.CONNECTION,
-        group="connections",
     ),
-    Fault(
+    _connections(
         name="close-connection",
         rows=("N12",),
         summary="the server closes, as it does when it restarts",
-        point=Point.CONNECTION,
-        group="connections",
         params=(
             whole("code", "1000, 1001, 1011, 4000, ...", 1001, least=1000, most=4999),
             text("reason", "the close frame's text", ""),
         ),
     ),
-    Fault(
+    _connections(
         name="freeze-connection",
         rows=("N1", "N5"),
         summary="half open: nothing is read and nothing is written, pings included",
-        point=Point.CONNECTION,
-        group="connections",
         params=(
             _LASTING,
             choice(
@@ -300,50 +251,41 @@ CONNECTION_FAULTS = (
             ),
         ),
     ),
-    Fault(
+    _connections(
         name="lose-one-way",
         rows=("N7",),
         summary="bytes of one direction are lost",
-        point=Point.CONNECTION,
-        group="connections",
         params=(
             choice("direction", "which, from the client's side", "in", "out"),
             _LASTING,
         ),
     ),
-    Fault(
+    _connections(
         name="drip-connection",
         rows=("N3",),
         summary="everything is sent in drips, one byte a second",
-        point=Point.CONNECTION,
-        group="connections",
         params=(
             whole("drip_bytes", "how many at a time", 1, least=1, most=65_536),
             seconds("every_s", "how often", 1.0),
             _LASTING,
         ),
     ),
-    Fault(
+    _connections(
         name="lag-connection",
         rows=("N5",),
         summary="all it is sent comes late and in order; when its client went on, from the past",
-        point=Point.CONNECTION,
-        group="connections",
         params=(seconds("delay_s", "how late"), _LASTING),
     ),
-    Fault(
+    _connections(
         name="logout-connection",
         rows=("E10",),
         summary="it ends as after a logout: cancel-on-disconnect does not fire, entries rest",
-        point=Point.CONNECTION,
-        group="connections",
     ),
-    Fault(
+    _connections(
         name="refuse-connections",
         rows=("N11",),
         summary="the next connections are refused",
         point=Point.ACCEPTING,
-        group="connections",
         params=(
             choice(
                 "how",
@@ -356,12 +298,11 @@ CONNECTION_FAULTS = (
             ),
         ),
     ),
-    Fault(
+    _connections(
         name="stall-handshake",
         rows=("N10",),
         summary="a connection is taken and its handshake not answered",
         point=Point.ACCEPTING,
-        group="connections",
         params=(seconds("stall_s", "how long", 60.0),),
     ),
 )
