@@ -78,7 +78,7 @@ async def test_what_breaks_when_nobody_waits_any_more_is_told_all_the_same(rig, 
 
 
 async def test_an_entry_is_in_doubt_at_once(rig):
-    """No other strategy adds to what may just be opening. FAULTS §4.3."""
+    """No other strategy adds to what may just be opening."""
     entering = rig.desk.enter(await rig.approved(), instrument_name=LINEAR, author=AUTHOR)
     rig.client._on_late = None
     rig.account.put = lambda event: None
@@ -134,7 +134,7 @@ async def test_a_close_of_a_part_that_was_held_up_is_sent_with_a_validity_of_its
 
 
 async def test_edits_that_a_killed_process_left_on_the_road_are_looked_for_again(rig, monkeypatch):
-    """Nobody has written them down: they may undo what the first look has mended. FAULTS E28.
+    """Nobody has written them down: they may undo what the first look has mended.
 
     The old process wanted the stop at one price and was killed; the new one has tightened it
     further when the old edit arrives after all.
@@ -153,3 +153,13 @@ async def test_edits_that_a_killed_process_left_on_the_road_are_looked_for_again
     await rig.until_reconciled(lambda: not rig.runs[-1].is_unsettled)
     await rig.assert_agreement()
     assert rig.clock.elapsed_s() >= heir._inherited_until_s
+
+
+async def test_where_nothing_rests_no_edit_of_another_process_is_waited_for(rig, monkeypatch):
+    """Else every start on an empty ledger would say that something is not settled yet."""
+    monkeypatch.setattr(desk_module, "INHERITED_S", 60.0)
+    rig.desk = desk_module.Desk(
+        ledger=rig.ledger, books=rig.books, client=rig.client, clock=rig.clock
+    )
+    rig.connect(rig.new_reconciler())
+    assert not (await rig.reconcile("start")).is_unsettled

@@ -223,7 +223,8 @@ class Passes:
         current.is_unsettled |= is_contradicted or any(
             is_waited_for(order, exchange.started_ms) for order in ledger.short
         )
-        current.is_unsettled |= self._desk.has_edits_in_doubt(exchange.started_ms)
+        if ledger.working:  # only what is at work can be edited
+            current.is_unsettled |= self._desk.has_edits_in_doubt(exchange.started_ms)
         vanished = [drift for drift in drifts if isinstance(drift, Vanished)]
         if is_first:
             may_conclude = self._vanishing.look(vanished, ledger, exchange.started_ms)
